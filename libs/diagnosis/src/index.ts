@@ -1,0 +1,1 @@
+export type { Cause, CauseKind, Diagnosis, Evidence, Observations, Question, Verdict } from './diagnosis.js';

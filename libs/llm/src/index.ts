@@ -1,0 +1,1 @@
+export type { ModelEvent, ModelRequest, Provider, ToolCall, ToolOutcome, Turn } from './provider.js';

@@ -1,0 +1,1 @@
+export type { Mesh, MeshListener, MeshSocket, Peer } from './mesh.js';
