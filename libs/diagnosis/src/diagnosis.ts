@@ -49,7 +49,13 @@ export type Verdict = 'CONFIRMED' | 'LIKELY' | 'INCONCLUSIVE';
 export interface Diagnosis {
   verdict: Verdict;
   /** What is wrong, measured where the question asked; null when nothing is. */
-  symptom: { service: string; metric: 'p95_ms' | 'error_rate' | 'requests_per_s'; before: number | null; after: number; since: string } | null;
+  symptom: {
+    service: string;
+    metric: 'p95_ms' | 'error_rate' | 'requests_per_s';
+    before: number | null;
+    after: number;
+    since: string;
+  } | null;
   /** Null when nothing is wrong, or nothing found explains it. */
   cause: Cause | null;
   /** Best first; the first is `cause`. */

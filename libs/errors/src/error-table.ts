@@ -36,6 +36,8 @@ export function exitCodeFor(kind: ErrorKind): number {
 
 /** What a gRPC status means to us. Codes that only libraries raise (UNKNOWN, DATA_LOSS, …) are `internal`. */
 export function kindFromGrpcCode(code: number): ErrorKind {
-  const found = errorKinds.find((kind) => table[kind].grpc === code && kind !== 'partial' && kind !== 'provider_failed');
+  const found = errorKinds.find(
+    (kind) => table[kind].grpc === code && kind !== 'partial' && kind !== 'provider_failed',
+  );
   return found ?? 'internal';
 }

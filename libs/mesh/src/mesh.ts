@@ -18,7 +18,10 @@ export interface Peer {
   /** Wall clock ms after which the peer is gone; absent for permanent ones. */
   expiresAt?: number;
   /** Driver `direct` only. */
-  direct?: { certificateSha256: Uint8Array; /** Where its end listens, when it accepts connections. */ endpoint?: string };
+  direct?: {
+    certificateSha256: Uint8Array;
+    /** Where its end listens, when it accepts connections. */ endpoint?: string;
+  };
 }
 
 export interface MeshListener {

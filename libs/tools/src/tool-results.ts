@@ -68,7 +68,12 @@ export interface TableData {
 }
 
 export type QueryData =
-  | { kind: 'metrics'; /** The question as it was understood. */ canonical: string; /** Length of one step when grouped by time. */ step_ms?: number; rows: MetricRow[] }
+  | {
+      kind: 'metrics';
+      /** The question as it was understood. */ canonical: string;
+      /** Length of one step when grouped by time. */ step_ms?: number;
+      rows: MetricRow[];
+    }
   | { kind: 'events'; canonical: string; events: EventRow[] }
   | TableData;
 
