@@ -1,1 +1,18 @@
-export {};
+export { AccessTokens, maxAccessTokenLength, type AccessClaims, type AccessGrant } from './access-token.js';
+export {
+  caLifetimeDays,
+  CertificateAuthority,
+  certificateFingerprint,
+  newSelfSigned,
+  serverLifetimeDays,
+} from './certificates.js';
+export {
+  hashToken,
+  newApiToken,
+  newJoinToken,
+  parseToken,
+  tokenMatches,
+  type NewToken,
+  type TokenKind,
+} from './opaque-token.js';
+export { newWireGuardKeyPair } from './wireguard-keys.js';
