@@ -1,0 +1,175 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { agentIdOf, keyIdOf, parseDuration } from '@coral/model';
+import type { UserId } from '@coral/model';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ControlDb } from '../control/control-db.js';
+import { LeaseRepository } from './lease.repository.js';
+import type { LeaseRequest } from './lease.js';
+
+const rules = { defaultTtl: parseDuration('5m'), maxTtl: parseDuration('15m'), maxConcurrentPerUser: 3 };
+
+class TestClock {
+  bootId = 'boot-1';
+  wall = 1_700_000_000_000;
+  mono = 1_000;
+  now = () => this.wall;
+  monotonic = () => this.mono;
+  pass(ms: number): void {
+    this.wall += ms;
+    this.mono += ms;
+  }
+}
+
+function requestOf(user: string, key: number): Omit<LeaseRequest, 'host'> {
+  const publicKey = new Uint8Array(32).fill(key & 0xff);
+  publicKey[1] = key >>> 8;
+  return {
+    agentId: agentIdOf(publicKey, 'eph'),
+    userId: user as UserId,
+    keyId: keyIdOf(publicKey),
+    publicKey,
+    tokenId: `token-${user}`,
+    purpose: 'coral ask',
+    directCertificateSha256: new Uint8Array(32).fill(9),
+    ttl: rules.defaultTtl,
+  };
+}
+
+describe('LeaseRepository', () => {
+  let directory: string;
+  let clock: TestClock;
+  let db: ControlDb;
+  let leases: LeaseRepository;
+
+  function reopen(): void {
+    db[Symbol.dispose]();
+    db = ControlDb.open(directory);
+    leases = new LeaseRepository(db, clock);
+  }
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'coral-leases-'));
+    clock = new TestClock();
+    db = ControlDb.open(directory);
+    leases = new LeaseRepository(db, clock);
+  });
+
+  afterEach(() => {
+    db[Symbol.dispose]();
+    rmSync(directory, { recursive: true, force: true });
+  });
+
+  it('grants exactly three of fifty parallel requests', async () => {
+    const answers = await Promise.allSettled(
+      Array.from({ length: 50 }, async (_, key) => {
+        await Promise.resolve();
+        const lease = leases.reserve(requestOf('alex', key), rules);
+        await Promise.resolve();
+        leases.activate(lease.agentId);
+        return lease;
+      }),
+    );
+    const refused = answers.filter((answer) => answer.status === 'rejected');
+    expect(leases.listAlive()).toHaveLength(3);
+    expect(refused).toHaveLength(47);
+    for (const { reason } of refused) expect(reason).toMatchObject({ reason: 'too_many_leases' });
+  });
+
+  it('gives every lease of three users its own address', () => {
+    const users = ['alex', 'jordan', 'sam'];
+    const hosts = users.flatMap((user, u) =>
+      [0, 1, 2].map((i) => leases.reserve(requestOf(user, u * 3 + i), rules).host),
+    );
+    expect(new Set(hosts).size).toBe(9);
+    expect(Math.min(...hosts)).toBeGreaterThanOrEqual(0x8000);
+  });
+
+  it('does not hand a freed address out again at once', () => {
+    const first = leases.reserve(requestOf('alex', 1), rules);
+    leases.remove(first.agentId);
+    expect(leases.reserve(requestOf('alex', 2), rules).host).not.toBe(first.host);
+  });
+
+  it('counts a reserved lease but honours it only once active', () => {
+    const lease = leases.reserve(requestOf('alex', 1), rules);
+    expect(leases.findAlive(lease.agentId)).toBeUndefined();
+    leases.activate(lease.agentId);
+    expect(leases.findAlive(lease.agentId)).toMatchObject({ userId: 'alex', purpose: 'coral ask' });
+  });
+
+  it('refuses a key that holds a lease already', () => {
+    leases.reserve(requestOf('alex', 1), rules);
+    expect(() => leases.reserve(requestOf('jordan', 1), rules)).toThrow(
+      expect.objectContaining({ reason: 'key_in_use' }),
+    );
+  });
+
+  it('keeps absolute ends over a restart', () => {
+    const lease = leases.reserve(requestOf('alex', 1), rules);
+    leases.activate(lease.agentId);
+    clock.pass(200_000);
+    reopen();
+    expect(leases.findAlive(lease.agentId)?.expiresAt).toBe(lease.expiresAt);
+    clock.pass(99_999);
+    expect(leases.findAlive(lease.agentId)).toBeDefined();
+    clock.pass(1);
+    expect(leases.findAlive(lease.agentId)).toBeUndefined();
+    expect(leases.listExpired().map((one) => one.agentId)).toEqual([lease.agentId]);
+  });
+
+  it.each([-3_600_000, -86_400_000, 3_600_000, 86_400_000])(
+    'lets no lease outlive its ttl when the wall clock steps by %i ms',
+    (step) => {
+      const lease = leases.reserve(requestOf('alex', 1), rules);
+      leases.activate(lease.agentId);
+      clock.wall += step;
+      clock.pass(rules.defaultTtl);
+      expect(leases.findAlive(lease.agentId)).toBeUndefined();
+    },
+  );
+
+  it('lets no lease outlive its ttl when the clock steps back and the colony restarts', () => {
+    const lease = leases.reserve(requestOf('alex', 1), rules);
+    leases.activate(lease.agentId);
+    clock.pass(200_000);
+    clock.wall -= 3_600_000;
+    reopen();
+    clock.pass(100_000);
+    expect(leases.findAlive(lease.agentId)).toBeUndefined();
+  });
+
+  it('goes by the wall clock after a reboot', () => {
+    const lease = leases.reserve(requestOf('alex', 1), rules);
+    leases.activate(lease.agentId);
+    clock.pass(200_000);
+    clock.bootId = 'boot-2';
+    clock.mono = 3;
+    reopen();
+    clock.pass(99_000);
+    expect(leases.findAlive(lease.agentId)).toBeDefined();
+    clock.pass(1_000);
+    expect(leases.findAlive(lease.agentId)).toBeUndefined();
+  });
+
+  it('drops what was reserved but never answered when the colony starts again', () => {
+    const kept = leases.reserve(requestOf('alex', 1), rules);
+    leases.activate(kept.agentId);
+    const lost = leases.reserve(requestOf('alex', 2), rules);
+    reopen();
+    expect(leases.dropUnanswered().map((one) => one.agentId)).toEqual([lost.agentId]);
+    expect(leases.listAlive().map((one) => one.agentId)).toEqual([kept.agentId]);
+  });
+
+  it('is back to where it began after a thousand leases', () => {
+    for (let key = 0; key < 1_000; key += 1) {
+      const lease = leases.reserve(requestOf('alex', key), rules);
+      leases.activate(lease.agentId);
+      expect(leases.remove(lease.agentId)).toBe(true);
+      expect(leases.remove(lease.agentId)).toBe(false);
+    }
+    expect(leases.listAlive()).toEqual([]);
+    expect(leases.hasKey(requestOf('alex', 1).keyId)).toBe(false);
+  });
+});

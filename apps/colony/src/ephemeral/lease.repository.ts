@@ -1,0 +1,161 @@
+import type { AgentId, KeyId, UserId } from '@coral/model';
+import type { BootClock } from '../control/boot-clock.js';
+import type { ControlDb } from '../control/control-db.js';
+import { leaseHosts, nextFreeHost } from '../mesh/address-plan.js';
+import { KeyInUse } from './lease.errors.js';
+import { grant, isExpired, rebaseMonotonicEnd } from './lease.js';
+import type { Lease, LeaseRequest, LeaseRules, Moment } from './lease.js';
+
+interface LeaseRow {
+  agent_id: string;
+  user_id: string;
+  key_id: string;
+  public_key: Uint8Array;
+  token_id: string;
+  purpose: string;
+  host: number;
+  direct_certificate_sha256: Uint8Array | null;
+  created_at: number;
+  expires_at: number;
+  boot_id: string;
+  ends_at_monotonic: number;
+  state: 'reserved' | 'active';
+}
+
+/** The durable table of leases. Every change is on disk when the method returns. */
+export class LeaseRepository {
+  private readonly db: ControlDb;
+  private readonly clock: BootClock;
+  private lastHost: number;
+
+  constructor(db: ControlDb, clock: BootClock) {
+    this.db = db;
+    this.clock = clock;
+    this.rebase();
+    this.lastHost = Number(db.sql.prepare('SELECT max(host) AS host FROM leases').get()?.['host'] ?? 0);
+  }
+
+  moment(): Moment {
+    return { wall: this.clock.now(), monotonic: this.clock.monotonic() };
+  }
+
+  /**
+   * Takes a place for the user, or says why not, in one transaction: of any number of parallel requests exactly as many
+   * pass as the rules allow. The lease counts from here on, but is nobody's permission until {@link activate}.
+   */
+  reserve(request: Omit<LeaseRequest, 'host'>, rules: LeaseRules): Lease {
+    return this.db.transaction(() => {
+      const taken = this.select('');
+      if (taken.some((lease) => lease.keyId === request.keyId)) throw new KeyInUse();
+      const host = nextFreeHost(leaseHosts, new Set(taken.map((lease) => lease.host)), this.lastHost);
+      const lease = grant({ ...request, host }, taken, rules, this.moment());
+      this.insert(lease);
+      this.lastHost = host;
+      return lease;
+    });
+  }
+
+  activate(agentId: AgentId): void {
+    this.db.transaction(() =>
+      this.db.sql.prepare("UPDATE leases SET state = 'active' WHERE agent_id = ?").run(agentId),
+    );
+  }
+
+  /** False when there was none. */
+  remove(agentId: AgentId): boolean {
+    return this.db.transaction(
+      () => this.db.sql.prepare('DELETE FROM leases WHERE agent_id = ?').run(agentId).changes > 0,
+    );
+  }
+
+  /** The lease if it holds right now; reserved and expired ones do not. */
+  findAlive(agentId: AgentId): Lease | undefined {
+    const [lease] = this.select("WHERE agent_id = ? AND state = 'active'", agentId);
+    return lease !== undefined && !isExpired(lease, this.moment()) ? lease : undefined;
+  }
+
+  /** Oldest first. */
+  listAlive(): Lease[] {
+    const at = this.moment();
+    return this.select("WHERE state = 'active'").filter((lease) => !isExpired(lease, at));
+  }
+
+  /** Active leases whose time is over and that nobody has tidied up yet. */
+  listExpired(): Lease[] {
+    const at = this.moment();
+    return this.select("WHERE state = 'active'").filter((lease) => isExpired(lease, at));
+  }
+
+  listByToken(tokenId: string): Lease[] {
+    return this.select('WHERE token_id = ?', tokenId);
+  }
+
+  hasKey(keyId: KeyId): boolean {
+    return this.select('WHERE key_id = ?', keyId).length > 0;
+  }
+
+  /** Reserved when the process died: never answered, so nobody holds them. Returns what was dropped. */
+  dropUnanswered(): Lease[] {
+    return this.db.transaction(() => {
+      const dropped = this.select("WHERE state = 'reserved'");
+      this.db.sql.exec("DELETE FROM leases WHERE state = 'reserved'");
+      return dropped;
+    });
+  }
+
+  private select(where: string, ...values: string[]): Lease[] {
+    const rows = this.db.sql.prepare(`SELECT * FROM leases ${where} ORDER BY created_at, agent_id`).all(...values);
+    return (rows as unknown as LeaseRow[]).map(fromRow);
+  }
+
+  private insert(lease: Lease): void {
+    this.db.sql
+      .prepare(
+        `INSERT INTO leases (agent_id, user_id, key_id, public_key, token_id, purpose, host, direct_certificate_sha256,
+           created_at, expires_at, boot_id, ends_at_monotonic, state)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'reserved')`,
+      )
+      .run(
+        lease.agentId,
+        lease.userId,
+        lease.keyId,
+        lease.publicKey,
+        lease.tokenId,
+        lease.purpose,
+        lease.host,
+        lease.directCertificateSha256 ?? null,
+        lease.createdAt,
+        lease.expiresAt,
+        this.clock.bootId,
+        lease.endsAtMonotonic,
+      );
+  }
+
+  /** Once per start: stored monotonic ends become comparable with this boot's clock. */
+  private rebase(): void {
+    const at = this.moment();
+    this.db.transaction(() => {
+      const update = this.db.sql.prepare('UPDATE leases SET boot_id = ?, ends_at_monotonic = ? WHERE agent_id = ?');
+      for (const row of this.db.sql.prepare('SELECT * FROM leases').all() as unknown as LeaseRow[]) {
+        const end = rebaseMonotonicEnd({ ...fromRow(row), sameBoot: row.boot_id === this.clock.bootId }, at);
+        update.run(this.clock.bootId, end, row.agent_id);
+      }
+    });
+  }
+}
+
+function fromRow(row: LeaseRow): Lease {
+  return {
+    agentId: row.agent_id as AgentId,
+    userId: row.user_id as UserId,
+    keyId: row.key_id as KeyId,
+    publicKey: row.public_key,
+    tokenId: row.token_id,
+    purpose: row.purpose,
+    host: row.host,
+    directCertificateSha256: row.direct_certificate_sha256 ?? undefined,
+    createdAt: row.created_at,
+    expiresAt: row.expires_at,
+    endsAtMonotonic: row.ends_at_monotonic,
+  };
+}
