@@ -1,0 +1,29 @@
+import { globSync } from 'node:fs';
+
+const commands = globSync('apps/cli/src/commands/**/*.ts', { exclude: (path) => path.endsWith('.spec.ts') });
+
+/** Every program of the project; dependencies stay outside, our own code is bundled. */
+export default {
+  input: {
+    colony: 'apps/colony/src/main.ts',
+    agent: 'apps/agent/src/main.ts',
+    'sql-cage': 'libs/sql-gate/src/cage-child.ts',
+    demo: 'scripts/demo/main.ts',
+    'shop-service': 'scripts/demo/shop-service.ts',
+    'shop-database': 'scripts/demo/shop-database.ts',
+    'cli/coral': 'apps/cli/src/coral.ts',
+    ...Object.fromEntries(commands.map((path) => [path.replace('apps/cli/src/', 'cli/').replace(/\.ts$/, ''), path])),
+  },
+  platform: 'node',
+  tsconfig: 'tsconfig.json',
+  // The oxc helper must be inside: nothing provides it at run time.
+  external: (id) => !/^(\.|\/|\0|@coral\/|@oxc-project\/runtime)/.test(id),
+  output: {
+    dir: 'dist',
+    format: 'esm',
+    entryFileNames: '[name].js',
+    chunkFileNames: 'chunks/[name]-[hash].js',
+    sourcemap: true,
+    cleanDir: false,
+  },
+};
