@@ -78,6 +78,8 @@ const functionsWithoutParentheses = new Set([
   'current_schema',
 ]);
 
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
+
 const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 class Walk {
@@ -143,9 +145,9 @@ class Walk {
   }
 
   #function(node: Tree, allowed: ReadonlySet<string>, at: number | undefined): void {
-    const name = String(node['function_name']).toLowerCase();
-    const schema = String(node['schema'] ?? '');
-    const catalog = String(node['catalog'] ?? '');
+    const name = textOf(node['function_name']).toLowerCase();
+    const schema = textOf(node['schema']);
+    const catalog = textOf(node['catalog']);
     if (!allowed.has(name) || (schema !== '' && schema !== 'main') || catalog !== '') {
       throw refused(
         `the function ${name} is not on the list`,
@@ -177,7 +179,7 @@ class Walk {
 
   #table(node: Tree, scope: ReadonlySet<string>, at: number | undefined): void {
     const name = String(node['table_name']);
-    const qualified = [node['catalog_name'], node['schema_name']].some((part) => part !== undefined && part !== '');
+    const qualified = textOf(node['catalog_name']) !== '' || textOf(node['schema_name']) !== '';
     const known = scope.has(name.toLowerCase()) || this.#views.has(name.toLowerCase());
     if (qualified || !known) {
       throw refused(`there is no view ${name.slice(0, 80)} to read`, `Read from: ${this.#names}.`, at);
