@@ -20,8 +20,10 @@ const schema = `
     expires_at INTEGER NOT NULL,
     boot_id TEXT NOT NULL,
     ends_at_monotonic REAL NOT NULL,
-    -- 'reserved' until the audit row is durable: counted, but not yet granted
-    state TEXT NOT NULL CHECK (state IN ('reserved', 'active'))
+    -- reserved (counted, not granted: its audit row is not durable yet) -> active -> ended (its last audit row is due)
+    state TEXT NOT NULL CHECK (state IN ('reserved', 'active', 'ended')),
+    ended_as TEXT CHECK (ended_as IN ('released', 'expired', 'revoked', 'unanswered')),
+    ended_by TEXT
   ) STRICT;
   CREATE INDEX leases_by_user ON leases (user_id);
 
@@ -60,6 +62,9 @@ const schema = `
     expires_at INTEGER NOT NULL,
     revoked_at INTEGER
   ) STRICT;
+
+  -- A port the system chose: taken again at the next start, so that agents and laptops find the colony where it was.
+  CREATE TABLE ports (name TEXT PRIMARY KEY, port INTEGER NOT NULL) STRICT;
 `;
 
 const sqliteBusy = 5;

@@ -46,14 +46,14 @@ describe('LeaseRepository', () => {
   function reopen(): void {
     db[Symbol.dispose]();
     db = ControlDb.open(directory);
-    leases = new LeaseRepository(db, clock);
+    leases = new LeaseRepository(db, clock, rules);
   }
 
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'coral-leases-'));
     clock = new TestClock();
     db = ControlDb.open(directory);
-    leases = new LeaseRepository(db, clock);
+    leases = new LeaseRepository(db, clock, rules);
   });
 
   afterEach(() => {
@@ -65,7 +65,7 @@ describe('LeaseRepository', () => {
     const answers = await Promise.allSettled(
       Array.from({ length: 50 }, async (_, key) => {
         await Promise.resolve();
-        const lease = leases.reserve(requestOf('alex', key), rules);
+        const lease = leases.reserve(requestOf('alex', key));
         await Promise.resolve();
         leases.activate(lease.agentId);
         return lease;
@@ -79,35 +79,31 @@ describe('LeaseRepository', () => {
 
   it('gives every lease of three users its own address', () => {
     const users = ['alex', 'jordan', 'sam'];
-    const hosts = users.flatMap((user, u) =>
-      [0, 1, 2].map((i) => leases.reserve(requestOf(user, u * 3 + i), rules).host),
-    );
+    const hosts = users.flatMap((user, u) => [0, 1, 2].map((i) => leases.reserve(requestOf(user, u * 3 + i)).host));
     expect(new Set(hosts).size).toBe(9);
     expect(Math.min(...hosts)).toBeGreaterThanOrEqual(0x8000);
   });
 
   it('does not hand a freed address out again at once', () => {
-    const first = leases.reserve(requestOf('alex', 1), rules);
+    const first = leases.reserve(requestOf('alex', 1));
     leases.remove(first.agentId);
-    expect(leases.reserve(requestOf('alex', 2), rules).host).not.toBe(first.host);
+    expect(leases.reserve(requestOf('alex', 2)).host).not.toBe(first.host);
   });
 
   it('counts a reserved lease but honours it only once active', () => {
-    const lease = leases.reserve(requestOf('alex', 1), rules);
+    const lease = leases.reserve(requestOf('alex', 1));
     expect(leases.findAlive(lease.agentId)).toBeUndefined();
     leases.activate(lease.agentId);
     expect(leases.findAlive(lease.agentId)).toMatchObject({ userId: 'alex', purpose: 'coral ask' });
   });
 
   it('refuses a key that holds a lease already', () => {
-    leases.reserve(requestOf('alex', 1), rules);
-    expect(() => leases.reserve(requestOf('jordan', 1), rules)).toThrow(
-      expect.objectContaining({ reason: 'key_in_use' }),
-    );
+    leases.reserve(requestOf('alex', 1));
+    expect(() => leases.reserve(requestOf('jordan', 1))).toThrow(expect.objectContaining({ reason: 'key_in_use' }));
   });
 
   it('keeps absolute ends over a restart', () => {
-    const lease = leases.reserve(requestOf('alex', 1), rules);
+    const lease = leases.reserve(requestOf('alex', 1));
     leases.activate(lease.agentId);
     clock.pass(200_000);
     reopen();
@@ -122,7 +118,7 @@ describe('LeaseRepository', () => {
   it.each([-3_600_000, -86_400_000, 3_600_000, 86_400_000])(
     'lets no lease outlive its ttl when the wall clock steps by %i ms',
     (step) => {
-      const lease = leases.reserve(requestOf('alex', 1), rules);
+      const lease = leases.reserve(requestOf('alex', 1));
       leases.activate(lease.agentId);
       clock.wall += step;
       clock.pass(rules.defaultTtl);
@@ -131,7 +127,7 @@ describe('LeaseRepository', () => {
   );
 
   it('lets no lease outlive its ttl when the clock steps back and the colony restarts', () => {
-    const lease = leases.reserve(requestOf('alex', 1), rules);
+    const lease = leases.reserve(requestOf('alex', 1));
     leases.activate(lease.agentId);
     clock.pass(200_000);
     clock.wall -= 3_600_000;
@@ -141,7 +137,7 @@ describe('LeaseRepository', () => {
   });
 
   it('goes by the wall clock after a reboot', () => {
-    const lease = leases.reserve(requestOf('alex', 1), rules);
+    const lease = leases.reserve(requestOf('alex', 1));
     leases.activate(lease.agentId);
     clock.pass(200_000);
     clock.bootId = 'boot-2';
@@ -153,21 +149,40 @@ describe('LeaseRepository', () => {
     expect(leases.findAlive(lease.agentId)).toBeUndefined();
   });
 
-  it('drops what was reserved but never answered when the colony starts again', () => {
-    const kept = leases.reserve(requestOf('alex', 1), rules);
+  it('ends what was reserved but never answered when the colony starts again', () => {
+    const kept = leases.reserve(requestOf('alex', 1));
     leases.activate(kept.agentId);
-    const lost = leases.reserve(requestOf('alex', 2), rules);
+    const lost = leases.reserve(requestOf('alex', 2));
     reopen();
-    expect(leases.dropUnanswered().map((one) => one.agentId)).toEqual([lost.agentId]);
+    leases.endUnanswered();
+    expect(leases.listEnded()).toMatchObject([{ agentId: lost.agentId, endedAs: 'unanswered', endedBy: undefined }]);
     expect(leases.listAlive().map((one) => one.agentId)).toEqual([kept.agentId]);
+  });
+
+  it('remembers an end that is still to be audited, over a restart', () => {
+    const lease = leases.reserve(requestOf('alex', 1));
+    leases.activate(lease.agentId);
+    expect(leases.markEnded(lease.agentId, 'released', 'jordan' as UserId)).toBe(true);
+    expect(leases.markEnded(lease.agentId, 'expired')).toBe(false);
+    reopen();
+    expect(leases.findAlive(lease.agentId)).toBeUndefined();
+    expect(leases.listEnded()).toMatchObject([{ agentId: lease.agentId, endedAs: 'released', endedBy: 'jordan' }]);
+    leases.remove(lease.agentId);
+    expect(leases.listEnded()).toEqual([]);
+  });
+
+  it('frees the place at once when a lease ends', () => {
+    const held = [1, 2, 3].map((key) => leases.reserve(requestOf('alex', key)));
+    for (const lease of held.slice(0, 1)) leases.markEnded(lease.agentId, 'released');
+    expect(leases.reserve(requestOf('alex', 4)).userId).toBe('alex');
   });
 
   it('is back to where it began after a thousand leases', () => {
     for (let key = 0; key < 1_000; key += 1) {
-      const lease = leases.reserve(requestOf('alex', key), rules);
+      const lease = leases.reserve(requestOf('alex', key));
       leases.activate(lease.agentId);
-      expect(leases.remove(lease.agentId)).toBe(true);
-      expect(leases.remove(lease.agentId)).toBe(false);
+      leases.markEnded(lease.agentId, 'released');
+      leases.remove(lease.agentId);
     }
     expect(leases.listAlive()).toEqual([]);
     expect(leases.hasKey(requestOf('alex', 1).keyId)).toBe(false);

@@ -19,18 +19,32 @@ interface LeaseRow {
   expires_at: number;
   boot_id: string;
   ends_at_monotonic: number;
-  state: 'reserved' | 'active';
+  state: 'reserved' | 'active' | 'ended';
+  ended_as: EndedAs | null;
+  ended_by: string | null;
+}
+
+/** Why a lease is over. `revoked`: its API token was. `unanswered`: the colony died before it could say yes. */
+export type EndedAs = 'released' | 'expired' | 'revoked' | 'unanswered';
+
+/** A lease that is over and whose last audit row is still to be written. */
+export interface EndedLease extends Lease {
+  endedAs: EndedAs;
+  /** Who ended it, when a person did. */
+  endedBy: UserId | undefined;
 }
 
 /** The durable table of leases. Every change is on disk when the method returns. */
 export class LeaseRepository {
   private readonly db: ControlDb;
   private readonly clock: BootClock;
+  readonly rules: LeaseRules;
   private lastHost: number;
 
-  constructor(db: ControlDb, clock: BootClock) {
+  constructor(db: ControlDb, clock: BootClock, rules: LeaseRules) {
     this.db = db;
     this.clock = clock;
+    this.rules = rules;
     this.rebase();
     this.lastHost = Number(db.sql.prepare('SELECT max(host) AS host FROM leases').get()?.['host'] ?? 0);
   }
@@ -43,12 +57,13 @@ export class LeaseRepository {
    * Takes a place for the user, or says why not, in one transaction: of any number of parallel requests exactly as many
    * pass as the rules allow. The lease counts from here on, but is nobody's permission until {@link activate}.
    */
-  reserve(request: Omit<LeaseRequest, 'host'>, rules: LeaseRules): Lease {
+  reserve(request: Omit<LeaseRequest, 'host'>): Lease {
     return this.db.transaction(() => {
-      const taken = this.select('');
-      if (taken.some((lease) => lease.keyId === request.keyId)) throw new KeyInUse();
-      const host = nextFreeHost(leaseHosts, new Set(taken.map((lease) => lease.host)), this.lastHost);
-      const lease = grant({ ...request, host }, taken, rules, this.moment());
+      const rows = this.rows('');
+      if (rows.some((row) => row.key_id === request.keyId)) throw new KeyInUse();
+      const host = nextFreeHost(leaseHosts, new Set(rows.map((row) => row.host)), this.lastHost);
+      const held = rows.filter((row) => row.state !== 'ended').map(fromRow);
+      const lease = grant({ ...request, host }, held, this.rules, this.moment());
       this.insert(lease);
       this.lastHost = host;
       return lease;
@@ -61,11 +76,21 @@ export class LeaseRepository {
     );
   }
 
-  /** False when there was none. */
-  remove(agentId: AgentId): boolean {
+  /** From here on it is nobody's permission, whatever happens next. False when it was over already, or never was. */
+  markEnded(agentId: AgentId, as: EndedAs, by?: UserId): boolean {
     return this.db.transaction(
-      () => this.db.sql.prepare('DELETE FROM leases WHERE agent_id = ?').run(agentId).changes > 0,
+      () =>
+        this.db.sql
+          .prepare(
+            "UPDATE leases SET state = 'ended', ended_as = ?, ended_by = ? WHERE agent_id = ? AND state <> 'ended'",
+          )
+          .run(as, by ?? null, agentId).changes > 0,
     );
+  }
+
+  /** Forgets it, once its last audit row is durable (or its first one could not be written). */
+  remove(agentId: AgentId): void {
+    this.db.transaction(() => this.db.sql.prepare('DELETE FROM leases WHERE agent_id = ?').run(agentId));
   }
 
   /** The lease if it holds right now; reserved and expired ones do not. */
@@ -86,26 +111,39 @@ export class LeaseRepository {
     return this.select("WHERE state = 'active'").filter((lease) => isExpired(lease, at));
   }
 
+  listEnded(): EndedLease[] {
+    return this.rows("WHERE state = 'ended'").map((row) => ({
+      ...fromRow(row),
+      endedAs: row.ended_as as EndedAs,
+      endedBy: (row.ended_by ?? undefined) as UserId | undefined,
+    }));
+  }
+
+  /** Granted or about to be. */
+  find(agentId: string): Lease | undefined {
+    return this.select("WHERE agent_id = ? AND state <> 'ended'", agentId)[0];
+  }
+
   listByToken(tokenId: string): Lease[] {
-    return this.select('WHERE token_id = ?', tokenId);
+    return this.select("WHERE token_id = ? AND state = 'active'", tokenId);
   }
 
   hasKey(keyId: KeyId): boolean {
-    return this.select('WHERE key_id = ?', keyId).length > 0;
+    return this.rows('WHERE key_id = ?', keyId).length > 0;
   }
 
-  /** Reserved when the process died: never answered, so nobody holds them. Returns what was dropped. */
-  dropUnanswered(): Lease[] {
-    return this.db.transaction(() => {
-      const dropped = this.select("WHERE state = 'reserved'");
-      this.db.sql.exec("DELETE FROM leases WHERE state = 'reserved'");
-      return dropped;
-    });
+  /** At start: what was reserved when the process died was never answered, so nobody holds it. */
+  endUnanswered(): void {
+    for (const lease of this.select("WHERE state = 'reserved'")) this.markEnded(lease.agentId, 'unanswered');
   }
 
   private select(where: string, ...values: string[]): Lease[] {
-    const rows = this.db.sql.prepare(`SELECT * FROM leases ${where} ORDER BY created_at, agent_id`).all(...values);
-    return (rows as unknown as LeaseRow[]).map(fromRow);
+    return this.rows(where, ...values).map(fromRow);
+  }
+
+  private rows(where: string, ...values: string[]): LeaseRow[] {
+    const statement = this.db.sql.prepare(`SELECT * FROM leases ${where} ORDER BY created_at, agent_id`);
+    return statement.all(...values) as unknown as LeaseRow[];
   }
 
   private insert(lease: Lease): void {
@@ -136,7 +174,7 @@ export class LeaseRepository {
     const at = this.moment();
     this.db.transaction(() => {
       const update = this.db.sql.prepare('UPDATE leases SET boot_id = ?, ends_at_monotonic = ? WHERE agent_id = ?');
-      for (const row of this.db.sql.prepare('SELECT * FROM leases').all() as unknown as LeaseRow[]) {
+      for (const row of this.rows('')) {
         const end = rebaseMonotonicEnd({ ...fromRow(row), sameBoot: row.boot_id === this.clock.bootId }, at);
         update.run(this.clock.bootId, end, row.agent_id);
       }
