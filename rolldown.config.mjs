@@ -9,8 +9,6 @@ export default {
     agent: 'apps/agent/src/main.ts',
     'sql-cage': 'libs/sql-gate/src/cage-child.ts',
     demo: 'scripts/demo/main.ts',
-    'shop-service': 'scripts/demo/shop-service.ts',
-    'shop-database': 'scripts/demo/shop-database.ts',
     'cli/coral': 'apps/cli/src/coral.ts',
     ...Object.fromEntries(commands.map((path) => [path.replace('apps/cli/src/', 'cli/').replace(/\.ts$/, ''), path])),
   },
