@@ -1,9 +1,10 @@
 // What `npm run demo`, `npm test`, `npm run check` and `npm run build` do first, on a machine with nothing but Node 20
 // and npm: install what the lock says when it is missing or stale, build when sources changed, then hand over to the
 // project's own Node. Plain Node 20, no dependencies. Everything it says goes to stderr: stdout belongs to the command.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { constants as osConstants } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -13,11 +14,11 @@ const buildStamp = join(root, 'dist', '.coral-built');
 const bin = join(root, 'node_modules', '.bin');
 const [task, ...rest] = process.argv.slice(2);
 
-const commands = {
-  build: [],
-  demo: [[join(root, 'dist', 'demo.js'), ...rest]],
-  test: [[join(root, 'scripts', 'test.mjs'), ...rest]],
-  check: [[join(root, 'scripts', 'check.mjs'), ...rest]],
+const programs = {
+  build: undefined,
+  demo: join(root, 'dist', 'demo.js'),
+  test: join(root, 'scripts', 'test.mjs'),
+  check: join(root, 'scripts', 'check.mjs'),
 };
 
 function say(line) {
@@ -124,8 +125,8 @@ function build(node, environment) {
   writeFileSync(buildStamp, wanted);
 }
 
-if (!Object.hasOwn(commands, task ?? '')) {
-  say(`coral: bootstrap knows ${Object.keys(commands).join(', ')}`);
+if (!Object.hasOwn(programs, task ?? '')) {
+  say(`coral: bootstrap knows ${Object.keys(programs).join(', ')}`);
   process.exit(2);
 }
 
@@ -137,8 +138,14 @@ const node = withLock(() => {
   return found;
 });
 environment.CORAL_BOOTSTRAPPED_AT = String(Date.now());
-for (const args of commands[task]) {
-  const done = spawnSync(node, args, { cwd: root, env: environment, stdio: 'inherit' });
-  if (done.signal) process.kill(process.pid, done.signal);
-  if (done.status !== 0) process.exit(done.status ?? 1);
+const program = programs[task];
+if (program) {
+  const child = spawn(node, [program, ...rest], { cwd: root, env: environment, stdio: 'inherit' });
+  // Ctrl-C reaches the child by itself; it decides when to end, and we wait for it.
+  process.on('SIGINT', () => undefined);
+  for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  child.on('error', (error) => {
+    throw error;
+  });
+  child.on('exit', (code, signal) => process.exit(signal ? 128 + osConstants.signals[signal] : (code ?? 1)));
 }

@@ -79,10 +79,9 @@ export class CoralSystem implements AsyncDisposable {
     await mkdir(home, { recursive: true, mode: 0o700 });
     const made = await this.#admin(['colony', 'token', 'create', '--user', user]);
     const someone = new User(user, home, String(made['token']));
-    const added = await someone.coral([
-      ...['colony', 'add', 'demo', this.colony.ready.endpoint],
-      ...['--ca-fingerprint', this.colony.ready.ca_fingerprint, '--token', 'env://CORAL_TOKEN'],
-    ]);
+    const { endpoint, ca_fingerprint: fingerprint } = this.colony.ready;
+    const pinned = ['--ca-fingerprint', fingerprint, '--token', 'env://CORAL_TOKEN'];
+    const added = await someone.coral(['colony', 'add', 'demo', endpoint, ...pinned]);
     if (added.code !== 0) throw new Error(`coral colony add failed\n${added.stderr}`);
     return someone;
   }

@@ -38,12 +38,10 @@ async function auditCounts(
   const counts = { allowed: 0, denied: 0, rows: [] as string[] };
   for await (const row of readAudit(folder)) {
     if (row.kind !== 'tool_call.outcome') continue;
-    const outcome = String(row.payload['outcome']);
+    const { outcome, tool_name: tool } = row.payload as { outcome: string; tool_name: string };
     if (outcome === 'ok') counts.allowed += 1;
     if (outcome === 'denied') counts.denied += 1;
-    counts.rows.push(
-      `${row.at}  ${String(row.user_id).padEnd(6)} ${String(row.payload['tool_name']).padEnd(20)} ${outcome}`,
-    );
+    counts.rows.push(`${row.at}  ${String(row.user_id).padEnd(6)} ${tool.padEnd(20)} ${outcome}`);
   }
   return { ...counts, verified: (await verifyAudit(folder)).ok };
 }
@@ -128,3 +126,5 @@ try {
   process.stderr.write(`demo: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exitCode = error instanceof UsageError ? 2 : 1;
 }
+// Timers of an incident that was interrupted would hold the process for their rest.
+process.exit();

@@ -29,11 +29,14 @@ process.stdout.write(`${JSON.stringify({ event: 'ready', port })}\n`);
 
 // A maintenance job that someone started at a bad time: each pass scans the whole table, and queries wait behind it.
 let maintenance = false;
-process.on('SIGUSR2', async () => {
-  maintenance = !maintenance;
+async function maintain() {
   while (maintenance) {
     await database.query(`SELECT count(*) FROM entries WHERE lower(note) LIKE '%' || lower(note) || '%'`);
     await new Promise((resolve) => setTimeout(resolve, 40));
   }
+}
+process.on('SIGUSR2', () => {
+  maintenance = !maintenance;
+  void maintain();
 });
 process.on('SIGTERM', () => process.exit(0));

@@ -65,7 +65,7 @@ const server = app.listen(
 
 process.on('SIGTERM', () => {
   server.close(() => {
-    Promise.resolve(pool?.end()).finally(() => process.exit(0));
+    void Promise.resolve(pool?.end()).finally(() => process.exit(0));
   });
   server.closeIdleConnections();
   setTimeout(() => process.exit(0), 2_000).unref();
