@@ -7,11 +7,34 @@ import type { YamlSource } from './yaml-source.js';
 
 /** zod's issues as problems a person can mend: each at its line, in our words, without quoting unknown values. */
 export function schemaProblems(issues: readonly core.$ZodIssue[], source: YamlSource, schema: z.ZodType): Problem[] {
-  return issues.flatMap((issue) => problemsOf(issue, source, schema, []));
+  const unknown = new Map<string, readonly string[]>();
+  for (const issue of issues) {
+    if (issue.code === 'unrecognized_keys') unknown.set(formatPath(issue.path), issue.keys);
+  }
+  return issues
+    .filter((issue) => !followsFromUnknownKey(issue, unknown, source))
+    .flatMap((issue) => problemsOf(issue, source, schema, []));
+}
+
+/** `binding: []` is one mistake: naming the unknown key is enough, that `bindings` is missing would only distract. */
+function followsFromUnknownKey(
+  issue: core.$ZodIssue,
+  unknown: ReadonlyMap<string, readonly string[]>,
+  source: YamlSource,
+): boolean {
+  if (issue.code === 'custom') return unknown.has(formatPath(issue.path));
+  const key = issue.path.at(-1);
+  if (typeof key !== 'string' || source.describe(toYamlPath(issue.path)) !== undefined) return false;
+  const beside = unknown.get(formatPath(issue.path.slice(0, -1))) ?? [];
+  return beside.slice(0, maxListedProblems).some((word) => nearest(word, [key]) !== undefined);
+}
+
+function toYamlPath(path: readonly PropertyKey[]): YamlPath {
+  return path.map((part) => (typeof part === 'number' ? part : String(part)));
 }
 
 function problemsOf(issue: core.$ZodIssue, source: YamlSource, schema: z.ZodType, prefix: YamlPath): Problem[] {
-  const path: YamlPath = [...prefix, ...issue.path.map((part) => (typeof part === 'number' ? part : String(part)))];
+  const path: YamlPath = [...prefix, ...toYamlPath(issue.path)];
   const here = { at: source.locate(path), path };
   const written = source.describe(path);
   switch (issue.code) {
