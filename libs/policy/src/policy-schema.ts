@@ -18,7 +18,7 @@ const name = z
 
 const user = z
   .string()
-  .regex(/^[^\s\u0000-\u001f\u007f]+$/, 'user names have no spaces or control characters')
+  .regex(/^[^\s\p{C}]+$/u, 'user names have no spaces, control or invisible characters')
   .max(maxUserLength, `user names have at most ${maxUserLength} characters`)
   .refine(
     (word) => !word.startsWith(groupPrefix),

@@ -180,7 +180,7 @@ describe('parsePolicy', () => {
     [
       valid.replace('permissions:', 'permision:'),
       'policy.yaml:2:15',
-      'roles.dev.permissions: missing: expected a list',
+      'roles.dev.permision: unknown key; did you mean roles.dev.permissions?',
     ],
     [
       valid.replace('users: [alex]', 'users: [alex], conditions: {}'),
@@ -191,7 +191,7 @@ describe('parsePolicy', () => {
     [
       valid.replace('[alex]', '["a b"]'),
       'policy.yaml:3:32',
-      'bindings[0].users[0]: user names have no spaces or control characters',
+      'bindings[0].users[0]: user names have no spaces, control or invisible characters',
     ],
     [
       valid.replace('[alex]', '["group:ops"]'),
