@@ -129,6 +129,11 @@ export interface PushSummaryRequest {
   edges: EdgeWindow[];
   links: SpanLink[];
   sightings: ResourceSighting[];
+  /**
+   * Oldest seq of the epoch that the agent still holds. What lies before it is durable or gone for good, so a colony that
+   * lost its memory does not wait for it. Absent: 1.
+   */
+  oldestSeq?: number | undefined;
 }
 
 export interface PushSummaryResponse {
@@ -380,7 +385,7 @@ export const AnnounceAgentResponse: MessageFns<AnnounceAgentResponse> = {
 };
 
 function createBasePushSummaryRequest(): PushSummaryRequest {
-  return { epoch: "", seq: 0, producedAtMs: 0, windows: [], edges: [], links: [], sightings: [] };
+  return { epoch: "", seq: 0, producedAtMs: 0, windows: [], edges: [], links: [], sightings: [], oldestSeq: undefined };
 }
 
 export const PushSummaryRequest: MessageFns<PushSummaryRequest> = {
@@ -405,6 +410,9 @@ export const PushSummaryRequest: MessageFns<PushSummaryRequest> = {
     }
     for (const v of message.sightings) {
       ResourceSighting.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.oldestSeq !== undefined) {
+      writer.uint32(64).uint64(message.oldestSeq);
     }
     return writer;
   },
@@ -478,6 +486,14 @@ export const PushSummaryRequest: MessageFns<PushSummaryRequest> = {
             message.sightings.push(ResourceSighting.decode(reader, reader.uint32()));
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.oldestSeq = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -507,6 +523,11 @@ export const PushSummaryRequest: MessageFns<PushSummaryRequest> = {
       sightings: globalThis.Array.isArray(object?.sightings)
         ? object.sightings.map((e: any) => ResourceSighting.fromJSON(e))
         : [],
+      oldestSeq: isSet(object.oldestSeq)
+        ? globalThis.Number(object.oldestSeq)
+        : isSet(object.oldest_seq)
+        ? globalThis.Number(object.oldest_seq)
+        : undefined,
     };
   },
 
@@ -533,6 +554,9 @@ export const PushSummaryRequest: MessageFns<PushSummaryRequest> = {
     if (message.sightings?.length) {
       obj.sightings = message.sightings.map((e) => ResourceSighting.toJSON(e));
     }
+    if (message.oldestSeq !== undefined) {
+      obj.oldestSeq = Math.round(message.oldestSeq);
+    }
     return obj;
   },
 
@@ -548,6 +572,7 @@ export const PushSummaryRequest: MessageFns<PushSummaryRequest> = {
     message.edges = object.edges?.map((e) => EdgeWindow.fromPartial(e)) || [];
     message.links = object.links?.map((e) => SpanLink.fromPartial(e)) || [];
     message.sightings = object.sightings?.map((e) => ResourceSighting.fromPartial(e)) || [];
+    message.oldestSeq = object.oldestSeq ?? undefined;
     return message;
   },
 };
