@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson, type JsonValue } from './canonical-json.js';
+
+/** What happened. `audit.*` rows are written by the log about itself. */
+export type AuditKind =
+  | 'tool_call.intent'
+  | 'tool_call.outcome'
+  | 'ephemeral.request_access'
+  | 'ephemeral.release_access'
+  | 'ephemeral.expired'
+  | 'ephemeral.denied'
+  | 'agent.enroll'
+  | 'agent.refused'
+  | 'auth.refused'
+  | 'ask.transcript'
+  | 'admin'
+  | 'policy.loaded'
+  | 'policy.refused'
+  | 'colony.started'
+  | 'colony.stopped'
+  | 'audit.genesis'
+  | 'audit.torn'
+  | 'audit.recovered';
+
+export interface AuditEntry {
+  kind: AuditKind;
+  /** Verified subject; null when nobody was verified. */
+  user_id: string | null;
+  agent_id: string | null;
+  payload: Record<string, JsonValue>;
+}
+
+export interface AuditRow extends AuditEntry {
+  /** 0 for the genesis row, then without gaps. */
+  seq: number;
+  /** UUID. */
+  id: string;
+  /** RFC 3339 UTC, milliseconds. */
+  at: string;
+  /** `hash` of the row before; 64 zeros in the genesis row. */
+  prev: string;
+  /** SHA-256 (hex) of the canonical JSON of every other field, `prev` included. */
+  hash: string;
+}
+
+/** End of a verified stretch of the chain. */
+export interface ChainHead {
+  seq: number;
+  hash: string;
+}
+
+/** What stands before the genesis row. */
+export const beforeGenesis: ChainHead = { seq: -1, hash: '0'.repeat(64) };
+
+/** Longer than any row the caps of payload.ts allow. Bytes, newline excluded. */
+export const maxRowBytes = 8 * 1024 * 1024;
+
+function hashOf(row: Omit<AuditRow, 'hash'>): string {
+  return createHash('sha256')
+    .update(canonicalJson({ ...row }), 'utf8')
+    .digest('hex');
+}
+
+/** Chains an entry (its payload already capped) to the head. */
+export function sealRow(entry: AuditEntry, head: ChainHead, id: string, at: string): AuditRow {
+  const { kind, user_id, agent_id, payload } = entry;
+  const open = { seq: head.seq + 1, id, at, kind, user_id, agent_id, payload, prev: head.hash };
+  return { ...open, hash: hashOf(open) };
+}
+
+/** One line of a segment, newline included. */
+export function encodeRow(row: AuditRow): string {
+  return `${canonicalJson({ ...row })}\n`;
+}
+
+function isRowShaped(value: unknown): value is AuditRow {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const row = value as Partial<Record<keyof AuditRow, unknown>>;
+  const texts = [row.id, row.at, row.kind, row.prev, row.hash];
+  const names = [row.user_id, row.agent_id];
+  return (
+    Number.isSafeInteger(row.seq) &&
+    texts.every((text) => typeof text === 'string') &&
+    names.every((name) => name === null || typeof name === 'string') &&
+    typeof row.payload === 'object' &&
+    row.payload !== null &&
+    !Array.isArray(row.payload)
+  );
+}
+
+export type DecodedRow = { row: AuditRow; problem?: undefined } | { row?: undefined; problem: string };
+
+/** Reads one line (newline excluded). A row is good only if the bytes are exactly its canonical form and its hash fits. */
+export function decodeRow(line: Uint8Array): DecodedRow {
+  let text: string;
+  let value: unknown;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(line);
+    value = JSON.parse(text);
+  } catch {
+    return { problem: 'the line is not JSON' };
+  }
+  if (!isRowShaped(value)) return { problem: 'the line is not an audit row' };
+  try {
+    if (canonicalJson({ ...value }) !== text) return { problem: 'the line is not in canonical form' };
+    const { hash, ...open } = value;
+    if (hashOf(open) !== hash) return { problem: 'the hash does not fit the content' };
+  } catch {
+    return { problem: 'the line is nested deeper than any row' };
+  }
+  return { row: value };
+}
