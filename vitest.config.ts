@@ -21,6 +21,7 @@ export default defineConfig({
           include: ['e2e/**/*.e2e-spec.ts'],
           pool: 'forks',
           fileParallelism: false,
+          maxConcurrency: 2,
           testTimeout: 180_000,
           hookTimeout: 180_000,
         },

@@ -14,6 +14,31 @@ export interface ShopNames {
 
 export const demoNames: ShopNames = { front: 'web', orderer: 'checkout', payer: 'payment', bystander: 'catalogue' };
 
+/** The same shop under other names, by a seed: words that tell nothing about the part they play. */
+export function shuffledNames(seed: number): ShopNames {
+  const words = [
+    'amber',
+    'basalt',
+    'cobalt',
+    'dune',
+    'ember',
+    'fjord',
+    'garnet',
+    'heron',
+    'iris',
+    'juniper',
+    'krill',
+    'lark',
+  ];
+  let state = seed >>> 0;
+  const pick = (): string => {
+    // Numerical Recipes' linear congruential generator; any would do.
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return words.splice(state % words.length, 1)[0] as string;
+  };
+  return { front: pick(), orderer: pick(), payer: pick(), bystander: pick() };
+}
+
 /** Where each service sends its telemetry: an agent's OTLP address and the protocol to speak. */
 export interface Exporter {
   protocol: 'grpc' | 'http/protobuf' | 'http/json';
