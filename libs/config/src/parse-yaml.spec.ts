@@ -219,6 +219,13 @@ describe('parseYaml', () => {
     }
   });
 
+  it('refuses a key that went away in the words of the schema, and never suggests it', () => {
+    const moved = z.strictObject({ air: z.number().optional(), ai: z.never('moved to the laptop').optional() });
+    expect(() => parseYaml('air: 1\nai:\n  x: 1', 'f.yaml', moved)).toThrow('f.yaml:2:1: ai: moved to the laptop');
+    expect(() => parseYaml('ai_: 1', 'f.yaml', moved)).toThrow('f.yaml:1:1: ai_: unknown key; did you mean air?');
+    expect(() => parseYaml('', 'f.yaml', moved)).not.toThrow();
+  });
+
   it('passes on the reason and the next step that a rule of the schema gives', () => {
     const ruled = z.strictObject({ a: z.number() }).superRefine((_value, ctx) => {
       ctx.addIssue({

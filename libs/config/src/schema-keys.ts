@@ -38,9 +38,14 @@ function child(schema: core.$ZodType, part: PropertyKey): core.$ZodType[] {
   return [];
 }
 
+/** `z.never()`: a key that is only in the schema to be refused with better words. */
+function isRefused(schema: core.$ZodType | undefined): boolean {
+  return schema !== undefined && alternatives(schema).every((one) => definitionOf(one).type === 'never');
+}
+
 function keysOf(schema: core.$ZodType): string[] {
   const def = definitionOf(schema);
-  if (def.type === 'object') return Object.keys(def.shape);
+  if (def.type === 'object') return Object.keys(def.shape).filter((key) => !isRefused(def.shape[key]));
   if (def.type !== 'record') return [];
   const key = definitionOf(def.keyType);
   return key.type === 'enum' ? Object.values(key.entries).map(String) : [];

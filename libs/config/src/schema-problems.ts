@@ -62,6 +62,10 @@ function problemsOf(issue: core.$ZodIssue, source: YamlSource, schema: z.ZodType
     default:
       break;
   }
+  // A key that once meant something and is refused now: the schema's words say where it went.
+  if (issue.code === 'invalid_type' && issue.expected === 'never') {
+    return [{ at: source.locateKey(path), path, text: issue.message }];
+  }
   if (written === undefined) return [{ ...here, text: `missing: ${wanted(issue)}` }];
   if (issue.code === 'invalid_value') return [{ ...here, text: notOneOf(issue, source, path) }];
   if (issue.code === 'invalid_type') return [{ ...here, text: `${wanted(issue)}, got ${written}` }];
@@ -131,9 +135,9 @@ const typeWords: Readonly<Record<string, string>> = {
 };
 
 function wanted(issue: core.$ZodIssue): string {
-  if (issue.code === 'invalid_value') return `expected ${oneOf(issue.values.map(String))}`;
   // A field that explains itself keeps its words; zod's own always begin with "Invalid".
   if (!issue.message.startsWith('Invalid')) return issue.message;
+  if (issue.code === 'invalid_value') return `expected ${oneOf(issue.values.map(String))}`;
   if (issue.code === 'invalid_type') return `expected ${typeWords[issue.expected] ?? issue.expected}`;
   return issue.message;
 }
