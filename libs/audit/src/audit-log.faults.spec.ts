@@ -179,6 +179,21 @@ describe('a disk that fails', () => {
     expect(files.operations.join(' ')).toBe('write datasync close open size read truncate write datasync');
   });
 
+  it('leaves nothing of many refused rows behind the one that follows them', async () => {
+    await using place = await temporaryDirectory();
+    const files = new ControlledFiles();
+    await using log = await AuditLog.open({ directory: place.audit, clock: fixedClock(), files });
+    let syncs = 0;
+    files.before = (operation) => {
+      // The second batch is written whole, then cannot be synced.
+      if (operation === 'datasync' && (syncs += 1) === 2) throw diskError('EIO');
+    };
+    const results = await Promise.allSettled(Array.from({ length: 20 }, (_, n) => log.append(entry(n))));
+    expect(results.map((result) => result.status)).toEqual(['fulfilled', ...Array(19).fill('rejected')]);
+    await log.append(entry(99));
+    expect(await verifyAudit(place.audit)).toMatchObject({ ok: true, rows: 4 });
+  });
+
   it('stays shut when a foreign hand cut the segment while it was failing', async () => {
     await using place = await temporaryDirectory();
     const files = new ControlledFiles();
