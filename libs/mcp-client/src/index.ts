@@ -1,1 +1,10 @@
-export {};
+export { defaultCallPolicy, type CallPolicy } from './call-policy.js';
+export {
+  connectMcp,
+  maxFrameBytes,
+  mcpRevision,
+  type CallOptions,
+  type McpAnswer,
+  type McpConnection,
+  type McpConnectionOptions,
+} from './mcp-connection.js';

@@ -1,5 +1,5 @@
 import { formatDuration } from '@coral/model';
-import type { Coverage, ToolData, ToolEnvelope } from '@coral/tools';
+import type { Coverage, ToolEnvelope } from '@coral/tools';
 import { visibleLine } from './visible.js';
 import { count, formatAge, formatTime } from './words.js';
 
@@ -46,6 +46,6 @@ export function coverageLines({ asked, answered, late, silent, denied }: Coverag
 }
 
 /** True when an agent that was asked did not answer: the exit code says so. */
-export function isPartial({ coverage }: ToolEnvelope<ToolData>): boolean {
+export function isPartial({ coverage }: Pick<ToolEnvelope, 'coverage'>): boolean {
   return coverage.silent.length > 0 || coverage.late.length > 0;
 }

@@ -1,0 +1,45 @@
+import { systemClock, type Clock } from '@coral/model';
+import { Command } from '@oclif/core/command';
+import { chooseColony, type PinnedColony } from './config/choose-colony.js';
+import { loadCliConfig, type CliConfig } from './config/cli-config.js';
+import { cliPaths, type CliPaths } from './config/cli-paths.js';
+
+/** What every command has at hand. Errors are thrown; main.ts prints them and decides the exit code. */
+export abstract class CliCommand extends Command {
+  protected readonly clock: Clock = systemClock;
+  protected readonly env: NodeJS.ProcessEnv = process.env;
+  protected readonly paths: CliPaths = cliPaths(process.env);
+
+  protected loadConfig(): Promise<CliConfig> {
+    return loadCliConfig(this.paths.config);
+  }
+
+  protected chooseColony(config: CliConfig, asked: string | undefined): PinnedColony {
+    return chooseColony(config, asked, this.paths.config);
+  }
+
+  /** Columns that a table may fill. What is piped is never cut. */
+  protected get width(): number {
+    const told = Number(this.env['COLUMNS']);
+    if (Number.isInteger(told) && told > 0) return told;
+    return process.stdout.isTTY ? process.stdout.columns : Infinity;
+  }
+
+  protected printLines(lines: readonly string[]): void {
+    process.stdout.write(`${lines.join('\n')}\n`);
+  }
+
+  protected printJson(value: unknown): void {
+    process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+  }
+
+  /** For people: never on stdout. */
+  protected say(line: string): void {
+    process.stderr.write(`${line}\n`);
+  }
+
+  /** oclif would handle errors here; ours go up as they are. */
+  protected override async catch(thrown: Error): Promise<void> {
+    throw thrown;
+  }
+}

@@ -1,0 +1,47 @@
+import { Metadata } from '@grpc/grpc-js';
+import type { Secret } from '@coral/config';
+import { callUnary, colonyV1, fetchPinnedCa, pinnedCredentials } from '@coral/rpc';
+import type { PinnedColony } from '../config/choose-colony.js';
+
+/** The colony's own API, over TLS with its pinned CA: leases and who am I. Tools go through the mesh, not through here. */
+export interface ColonyApi extends Disposable {
+  describe(signal?: AbortSignal): Promise<colonyV1.DescribeColonyResponse>;
+  requestAccess(
+    request: colonyV1.RequestEphemeralAccessRequest,
+    signal?: AbortSignal,
+  ): Promise<colonyV1.RequestEphemeralAccessResponse>;
+  releaseAccess(agentId: string): Promise<void>;
+  listLeases(userId: string, signal?: AbortSignal): Promise<colonyV1.EphemeralAgent[]>;
+}
+
+/** A call that takes longer than this has lost its colony, ms. */
+export const colonyDeadlineMs = 10_000;
+/** Releasing is a courtesy that the user waits for; the TTL does it otherwise, ms. */
+export const releaseDeadlineMs = 3_000;
+
+/** Proves the CA before a single credential is sent: a wrong fingerprint ends here as `wrong_ca`. */
+export async function openColony(colony: PinnedColony, token: Secret): Promise<ColonyApi> {
+  const bearer = token.reveal();
+  const caPem = await fetchPinnedCa(colony.endpoint, colony.ca_fingerprint);
+  const channel = pinnedCredentials(caPem);
+  const leases = new colonyV1.EphemeralAgentServiceClient(colony.endpoint, channel);
+  const about = new colonyV1.ColonyServiceClient(colony.endpoint, channel);
+  const options = (signal?: AbortSignal, deadlineMs = colonyDeadlineMs) => {
+    const metadata = new Metadata();
+    metadata.set('authorization', `Bearer ${bearer}`);
+    return { metadata, deadlineMs, ...(signal ? { signal } : {}) };
+  };
+  return {
+    describe: (signal) => callUnary(about, about.describeColony, {}, options(signal)),
+    requestAccess: (request, signal) => callUnary(leases, leases.requestEphemeralAccess, request, options(signal)),
+    releaseAccess: async (agentId) => {
+      await callUnary(leases, leases.releaseEphemeralAccess, { agentId }, options(undefined, releaseDeadlineMs));
+    },
+    listLeases: async (userId, signal) =>
+      (await callUnary(leases, leases.listEphemeralAgents, { userId }, options(signal))).agents,
+    [Symbol.dispose]: () => {
+      leases.close();
+      about.close();
+    },
+  };
+}

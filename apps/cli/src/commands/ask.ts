@@ -1,0 +1,139 @@
+import * as Args from '@oclif/core/args';
+import { boolean, string } from '@oclif/core/flags';
+import { exitCodeFor } from '@coral/errors';
+import type { Duration } from '@coral/model';
+import { checkKey, chooseProvider, isLocal, type ProviderChoice } from '../ask/choose-provider.js';
+import { readQuestion } from '../ask/question.js';
+import { CliCommand } from '../cli-command.js';
+import type { CliConfig } from '../config/cli-config.js';
+import { colonyFlag, jsonFlag, ttlFlag } from '../flags.js';
+import { Interruption } from '../interruption.js';
+
+interface AskFlags {
+  colony?: string | undefined;
+  json: boolean;
+  stream?: boolean | undefined;
+  transcript?: string | undefined;
+  'ephemeral-ttl'?: Duration | undefined;
+}
+
+export default class Ask extends CliCommand {
+  static override summary = 'Ask production a question';
+  static override description =
+    'Your own model (or none: the provider builtin) looks at telemetry through a lease that lives for this question. ' +
+    'The answer goes to stdout, everything else to stderr.';
+  static override examples = [
+    '<%= config.bin %> ask "Why is checkout slow?"',
+    '<%= config.bin %> ask "What was deployed today?" --transcript today.json',
+    '<%= config.bin %> ask "Is anything failing?" --json | jq .verdict',
+  ];
+  static override args = {
+    question: Args.string({ description: 'The question; - reads it from stdin' }),
+  };
+  static override flags = {
+    model: string({
+      description: 'Provider, model, or provider/model instead of the configured one',
+      helpValue: '<provider>',
+    }),
+    stream: boolean({ description: 'Print the answer as it comes (default), or whole at its end', allowNo: true }),
+    transcript: string({ description: 'Save the conversation to this file, mode 0600', helpValue: '<file>' }),
+    'ephemeral-ttl': ttlFlag,
+    offline: boolean({ description: 'Join nothing; answer from kept transcripts or not at all' }),
+    colony: colonyFlag,
+    json: jsonFlag,
+  };
+
+  async run(): Promise<void> {
+    const { args, flags } = await this.parse(Ask);
+    const question = await readQuestion({ argument: args.question, stdin: process.stdin });
+    const config = await this.loadConfig();
+    const choice = chooseProvider(config.ai, flags.model);
+    if (flags.offline) await this.#answerOffline(question, choice, flags);
+    else await this.#ask(question, config, choice, flags);
+  }
+
+  async #ask(question: string, config: CliConfig, choice: ProviderChoice, flags: AskFlags): Promise<void> {
+    const started = this.clock.monotonic();
+    const colony = this.chooseColony(config, flags.colony);
+    checkKey(choice.config, this.env);
+    const [{ createProvider }, { runAsk, isPartialAnswer }, { AnswerView }, { toTranscript }] = await Promise.all([
+      import('@coral/llm'),
+      import('../ask/ask-session.js'),
+      import('../ask/answer-view.js'),
+      import('../ask/to-transcript.js'),
+    ]);
+    const { api_key: apiKey, ...settings } = choice.config;
+    const provider = await createProvider({ ...settings, ...(apiKey ? { apiKey } : {}) });
+    const streams = flags.stream ?? choice.config.stream;
+    const mode = flags.json ? 'json' : streams ? 'stream' : 'whole';
+    const view = new AnswerView({ stdout: process.stdout, stderr: process.stderr, mode });
+    if (choice.byDefault) {
+      view.say(
+        `No ai block in ${this.paths.config}: using the provider builtin (no model, no key). To use your own model, see ai.provider in config/cli.example.yaml.`,
+      );
+    }
+    using interruption = new Interruption();
+    try {
+      const outcome = await runAsk({
+        question,
+        provider,
+        session: {
+          colony,
+          credentialsFile: this.paths.credentials,
+          purpose: 'coral ask',
+          ttl: flags['ephemeral-ttl'] ?? config.ephemeral.default_ttl,
+          autoCleanup: config.ephemeral.auto_cleanup,
+          clock: this.clock,
+          signal: interruption.signal,
+          onReconnect: () => view.say('Reconnecting…'),
+        },
+        onEvent: (event) => view.onEvent(event),
+        onOpen: (session) => {
+          interruption.lastGrasp = () => session.close();
+        },
+      });
+      view.finish(question, outcome, this.clock.monotonic() - started);
+      const transcript = toTranscript({ question, outcome, provider, colony: colony.id, now: this.clock.now() });
+      await this.#keep(transcript, flags.transcript);
+      if (interruption.reason) throw interruption.reason;
+      if (isPartialAnswer(outcome)) process.exitCode = exitCodeFor('partial');
+    } catch (thrown) {
+      view.breakOff();
+      throw interruption.reason ?? thrown;
+    }
+  }
+
+  /** The file the user named must be written; the copy for --offline is worth a line, not a failure. */
+  async #keep(transcript: import('../ask/transcript.js').Transcript, file: string | undefined): Promise<void> {
+    const { keepTranscript, saveTranscript } = await import('../ask/transcript.js');
+    if (file !== undefined) await saveTranscript(file, transcript);
+    await keepTranscript(this.paths.transcripts, transcript).catch((thrown: unknown) => {
+      const why = (thrown as NodeJS.ErrnoException).code ?? 'unknown error';
+      this.say(`No copy of this conversation was kept in ${this.paths.transcripts}: ${why}.`);
+    });
+  }
+
+  async #answerOffline(question: string, { config }: ProviderChoice, flags: AskFlags): Promise<void> {
+    const { answerOffline, refuseRemote } = await import('../ask/offline.js');
+    if (!isLocal(config)) throw refuseRemote(config.provider);
+    const from = { file: flags.transcript, directory: this.paths.transcripts };
+    const { transcript, label, ageMs } = await answerOffline(question, from, this.clock);
+    if (flags.json) {
+      const { answer, verdict, cause, evidence, agent_id, asked_at, colony, partial } = transcript;
+      this.printJson({
+        question,
+        answer,
+        verdict,
+        cause,
+        evidence,
+        agent_id,
+        partial,
+        offline: { asked_at, colony, age_ms: ageMs },
+      });
+      return;
+    }
+    const { visible } = await import('../view/visible.js');
+    this.say(label);
+    this.printLines([visible(transcript.answer)]);
+  }
+}

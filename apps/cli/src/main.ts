@@ -1,0 +1,59 @@
+import { readdirSync } from 'node:fs';
+import { join, sep } from 'node:path';
+import { run } from '@oclif/core';
+import { reportError } from './report-error.js';
+import { version } from './version.js';
+
+/** Ends the process. `root` is the directory of the built CLI, where `commands/` is. */
+export async function main(argv: string[], root: string): Promise<void> {
+  let exitCode = 0;
+  try {
+    await run(argv, { root, isRoot: true, pjson: packageJson });
+    exitCode = Number(process.exitCode ?? 0);
+  } catch (thrown) {
+    const commands = () => commandsBelow(join(root, 'commands'));
+    exitCode = reportError(thrown, { json: argv.includes('--json'), argv, commands, stderr: process.stderr });
+  }
+  await drained(process.stdout);
+  await drained(process.stderr);
+  // Connections may still be closing; the answer is out and nothing is left to wait for.
+  process.exit(exitCode);
+}
+
+const packageJson = {
+  name: 'coral',
+  version,
+  type: 'module' as const,
+  dependencies: {},
+  oclif: {
+    bin: 'coral',
+    dirname: 'coral',
+    topicSeparator: ' ' as const,
+    commands: {
+      strategy: 'pattern' as const,
+      target: './commands',
+      globPatterns: ['**/*.js'],
+    },
+    topics: {
+      agent: { description: 'Agents beside the services' },
+      audit: { description: 'The record of what was asked' },
+      colony: { description: 'Colonies, and who may talk to them' },
+      'colony:ephemeral': { description: 'Leases: identities that live for one question' },
+      'colony:join-token': { description: 'Tokens with which agents join (administrator)' },
+      'colony:token': { description: 'API tokens of people (administrator)' },
+    },
+  },
+};
+
+/** `colony add` for `colony/add.js`. */
+function commandsBelow(directory: string): string[] {
+  const files = readdirSync(directory, { recursive: true, encoding: 'utf8' });
+  return files.filter((file) => file.endsWith('.js')).map((file) => file.slice(0, -'.js'.length).replaceAll(sep, ' '));
+}
+
+function drained(stream: NodeJS.WriteStream): Promise<void> {
+  return new Promise((resolve) => {
+    if (stream.writableLength === 0 || stream.destroyed) resolve();
+    else stream.write('', () => resolve());
+  });
+}

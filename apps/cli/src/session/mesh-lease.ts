@@ -1,0 +1,115 @@
+import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
+import { CoralError } from '@coral/errors';
+import { connectMcp, type CallPolicy, type McpConnection } from '@coral/mcp-client';
+import { openDirectMesh } from '@coral/mesh';
+import { agentIdOf, keyIdOf, type Clock, type Duration } from '@coral/model';
+import { openMeshChannel, type colonyV1 } from '@coral/rpc';
+import { wireDuration } from '../colony/admin-api.js';
+import type { ColonyApi } from '../colony/colony-api.js';
+import { version } from '../version.js';
+
+export interface LeaseOptions {
+  colony: ColonyApi;
+  /** Shown in the colony's list and audit: `coral ask`. */
+  purpose: string;
+  /** Absent: the colony's default. */
+  ttl?: Duration | undefined;
+  /** False: the lease is left to end at its TTL. */
+  release: boolean;
+  clock: Clock;
+  signal: AbortSignal;
+  callPolicy?: Partial<CallPolicy>;
+}
+
+/** A place on the mesh for one question, and the colony's tools behind it. */
+export interface MeshLease {
+  readonly agentId: string;
+  readonly tools: McpConnection;
+  /** True from the moment the colony stops honouring it. */
+  isOver(): boolean;
+  /** Gives all of it back, in reverse order; twice is once. Never throws: the TTL ends what could not be released. */
+  close(): Promise<void>;
+}
+
+/** Key pair → lease → mesh → tools. Whatever was reached when something fails, or `signal` aborts, is given back. */
+export async function openLease(options: LeaseOptions): Promise<MeshLease> {
+  const { colony, purpose, ttl, clock, signal } = options;
+  const keyPair = newWireGuardKeyPair();
+  // Known before the colony says so: an answer that gets lost can still be released.
+  const agentId = agentIdOf(keyPair.publicKey, 'eph');
+  const certificate = await newSelfSigned(agentId);
+  const stack = new AsyncDisposableStack();
+  const close = onceQuietly(() => stack.disposeAsync());
+  stack.defer(() => void keyPair.privateKey.fill(0));
+  try {
+    signal.throwIfAborted();
+    if (options.release) stack.defer(() => colony.releaseAccess(agentId));
+    const startedAt = { wall: clock.now(), monotonic: clock.monotonic() };
+    const granted = await colony.requestAccess(
+      {
+        userId: '',
+        ttl: wireDuration(ttl),
+        purpose,
+        clientPublicKey: keyPair.publicKey,
+        directCertificateSha256: certificate.sha256,
+      },
+      signal,
+    );
+    const { settings, direct, expiresAt } = readGrant(granted);
+    const mesh = await openDirectMesh({ keyPair, certificate, production: false, clock });
+    stack.defer(() => mesh.close());
+    mesh.addPeer({
+      keyId: keyIdOf(settings.colonyPublicKey),
+      publicKey: settings.colonyPublicKey,
+      addresses: [settings.colonyAddressV4, settings.colonyAddressV6].filter((address) => address !== ''),
+      direct: { certificateSha256: direct.certificateSha256, endpoint: direct.endpoint },
+    });
+    const { host, port } = splitEndpoint(granted.colonyMcpEndpoint);
+    const channel = await openMeshChannel(mesh, host, port);
+    stack.defer(() => channel.close());
+    // What was asked for counts from here; only without it the colony's clock has to be believed.
+    const grantedMs = expiresAt - startedAt.wall;
+    const livesMs = ttl ?? (grantedMs > 0 ? grantedMs : Infinity);
+    const isOver = () => clock.monotonic() - startedAt.monotonic >= livesMs;
+    const tools = await connectMcp({
+      channel,
+      token: granted.accessToken,
+      client: { name: 'coral', version },
+      policy: { clock, isOver, ...options.callPolicy },
+      signal,
+    });
+    stack.defer(() => tools.close());
+    return { agentId, tools, isOver, close };
+  } catch (thrown) {
+    await close();
+    throw thrown;
+  }
+}
+
+function readGrant({ mesh, expiresAt }: colonyV1.RequestEphemeralAccessResponse) {
+  if (!mesh || !expiresAt) throw badGrant('its answer names no mesh');
+  if (!mesh.direct) throw badGrant('its mesh driver is not one that this version of coral has (direct)');
+  return { settings: mesh, direct: mesh.direct, expiresAt: expiresAt.getTime() };
+}
+
+function splitEndpoint(endpoint: string): { host: string; port: number } {
+  const found = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(endpoint);
+  const host = found?.[1] ?? found?.[2];
+  if (host === undefined) throw badGrant(`it names ${JSON.stringify(endpoint)} as the address of its tools`);
+  return { host, port: Number(found?.[3]) };
+}
+
+function badGrant(why: string): CoralError {
+  return new CoralError({
+    kind: 'failed_precondition',
+    reason: 'mesh_unsupported',
+    message: `The colony gave a lease that cannot be used: ${why}.`,
+    next: 'Compare the versions of coral and of the colony.',
+  });
+}
+
+/** The first call does it, later ones wait for the same end; failures stay inside, there is nobody left to mend them. */
+function onceQuietly(work: () => Promise<void>): () => Promise<void> {
+  let done: Promise<void> | undefined;
+  return () => (done ??= work().catch(() => undefined));
+}

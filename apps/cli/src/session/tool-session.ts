@@ -1,0 +1,125 @@
+import { CoralError } from '@coral/errors';
+import type { Clock, Duration } from '@coral/model';
+import type { McpAnswer } from '@coral/mcp-client';
+import type { ToolDefinition } from '@coral/tools';
+import { openColony, type ColonyApi } from '../colony/colony-api.js';
+import { tokenFor } from '../config/colony-credentials.js';
+import type { PinnedColony } from '../config/choose-colony.js';
+import { openLease, type LeaseOptions, type MeshLease } from './mesh-lease.js';
+
+export interface SessionOptions {
+  colony: PinnedColony;
+  credentialsFile: string;
+  purpose: string;
+  ttl?: Duration | undefined;
+  /** `ephemeral.auto_cleanup`. */
+  autoCleanup: boolean;
+  clock: Clock;
+  signal: AbortSignal;
+  /** The lease ended or the colony came back changed; a new lease is being asked for. */
+  onReconnect(): void;
+}
+
+/**
+ * The tools of one colony for as long as a command runs. A lease that ends in between is replaced once, unseen by the
+ * caller but for `onReconnect`. Close it on every way out (`await using`): mesh and lease go back.
+ */
+export class ToolSession implements AsyncDisposable {
+  #lease: Promise<MeshLease>;
+  #current: MeshLease;
+  #reconnected = false;
+  #closed: Promise<void> | undefined;
+
+  private constructor(
+    private readonly colony: ColonyApi,
+    private readonly leaseOptions: LeaseOptions,
+    private readonly onReconnect: () => void,
+    lease: MeshLease,
+  ) {
+    this.#lease = Promise.resolve(lease);
+    this.#current = lease;
+  }
+
+  static async open(options: SessionOptions): Promise<ToolSession> {
+    const token = await tokenFor(options.colony, options.credentialsFile);
+    const colony = await openColony(options.colony, token);
+    const leaseOptions: LeaseOptions = {
+      colony,
+      purpose: options.purpose,
+      ttl: options.ttl,
+      release: options.autoCleanup,
+      clock: options.clock,
+      signal: options.signal,
+    };
+    try {
+      return new ToolSession(colony, leaseOptions, options.onReconnect, await openLease(leaseOptions));
+    } catch (thrown) {
+      colony[Symbol.dispose]();
+      throw thrown;
+    }
+  }
+
+  /** The lease in use now. */
+  get agentId(): string {
+    return this.#current.agentId;
+  }
+
+  async listTools(signal: AbortSignal): Promise<ToolDefinition[]> {
+    return this.#withLease((lease) => lease.tools.listTools({ signal }));
+  }
+
+  async callTool(name: string, args: Record<string, unknown>, signal: AbortSignal): Promise<McpAnswer> {
+    return this.#withLease((lease) => lease.tools.callTool(name, args, { signal }));
+  }
+
+  async #withLease<T>(work: (lease: MeshLease) => Promise<T>): Promise<T> {
+    const lease = await this.#lease;
+    try {
+      return await work(lease);
+    } catch (thrown) {
+      if (!isLostLease(thrown) || this.leaseOptions.signal.aborted) throw thrown;
+      const next = await this.#replace(lease, thrown);
+      return work(next);
+    }
+  }
+
+  /** Calls that fail together share one new lease. */
+  async #replace(lost: MeshLease, why: unknown): Promise<MeshLease> {
+    if (lost === this.#current) {
+      if (this.#reconnected) throw why;
+      this.#reconnected = true;
+      this.onReconnect();
+      this.#lease = this.#reopen(lost);
+      // Whoever waits for the new lease hears of its failure; without a listener Node would end the process.
+      this.#lease.catch(() => undefined);
+    }
+    return this.#lease;
+  }
+
+  async #reopen(lost: MeshLease): Promise<MeshLease> {
+    // First back, then anew: a user may hold only so many.
+    await lost.close();
+    this.#current = await openLease(this.leaseOptions);
+    return this.#current;
+  }
+
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    await this.#lease.catch(() => undefined);
+    await this.#current.close();
+    this.colony[Symbol.dispose]();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Over, revoked, forgotten by a colony that restarted, or its far end moved: all mended by a new lease, if by anything. */
+function isLostLease(thrown: unknown): boolean {
+  if (!(thrown instanceof CoralError)) return false;
+  return thrown.kind === 'unauthenticated' || (thrown.kind === 'unavailable' && thrown.reason === 'colony_unreachable');
+}
