@@ -139,7 +139,7 @@ export const colonyConfigSchema = z
       .strictObject({
         id: z
           .string()
-          .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'expected 1 to 63 lower-case letters, digits and inner "-"')
+          .regex(/^[A-Za-z0-9][\w.-]{0,62}$/, 'expected letters, digits, ".", "_" and "-", at most 63')
           .prefault('coral'),
       })
       .prefault({}),

@@ -75,6 +75,11 @@ export class JoinTokenRepository {
     this.db.sql.prepare('UPDATE join_tokens SET used_at = NULL, used_by = NULL WHERE token_id = ?').run(tokenId);
   }
 
+  /** A token that was never told to anybody. */
+  discard(tokenId: string): void {
+    this.db.transaction(() => this.db.sql.prepare('DELETE FROM join_tokens WHERE token_id = ?').run(tokenId));
+  }
+
   private select(tokenId: string): JoinTokenRow | undefined {
     return this.db.sql.prepare('SELECT * FROM join_tokens WHERE token_id = ?').get(tokenId) as unknown as
       | JoinTokenRow

@@ -22,3 +22,10 @@ export function publicKeyProblem(bytes: Uint8Array): string | undefined {
     return 'a point of low order, with which nothing would be secret';
   }
 }
+
+const sha256Length = 32;
+
+/** What is wrong with the hash of a certificate (mesh driver `direct`), or undefined. */
+export function certificateHashProblem(bytes: Uint8Array): string | undefined {
+  return bytes.length === sha256Length ? undefined : `${bytes.length} bytes where ${sha256Length} are needed`;
+}
