@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import type { JSONRPCMessage, Transport, TransportSendOptions } from '@modelcontextprotocol/client';
 import { CoralError } from '@coral/errors';
-import { fromServiceError, type colonyV1 } from '@coral/rpc';
+import { errorTrailerKey, fromServiceError, type colonyV1 } from '@coral/rpc';
 import { delayBefore, type CallPolicy } from './call-policy.js';
 
 /** Header of a tool call's name: retries repeat it unchanged, so the colony runs the call once. */
@@ -121,7 +121,7 @@ export class ExchangeTransport implements Transport {
  * trailer, and asking it again would only repeat the answer.
  */
 function isBrokenConnection(error: ServiceError): boolean {
-  if (error.metadata?.get('coral-error-bin').length) return false;
+  if (error.metadata?.get(errorTrailerKey).length) return false;
   if (error.code === status.UNAVAILABLE) return true;
   // grpc-js says INTERNAL when an HTTP/2 stream is reset by the peer's death rather than by its will.
   return error.code === status.INTERNAL && /RST_STREAM|ECONNRESET|EPIPE/.test(error.details);

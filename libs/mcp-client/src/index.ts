@@ -1,7 +1,6 @@
 export { defaultCallPolicy, type CallPolicy } from './call-policy.js';
 export {
   connectMcp,
-  maxFrameBytes,
   mcpRevision,
   type CallOptions,
   type McpAnswer,

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { credentials } from '@grpc/grpc-js';
 import { Client } from '@modelcontextprotocol/client';
 import { CoralError } from '@coral/errors';
-import { colonyV1 } from '@coral/rpc';
+import { colonyV1, grpcClientOptions } from '@coral/rpc';
 import { isToolName, type ToolDefinition, type ToolEnvelope, type ToolErrorBody } from '@coral/tools';
 import { defaultCallPolicy, type CallPolicy } from './call-policy.js';
 import { ExchangeTransport, idempotencyHeader } from './exchange-transport.js';
@@ -10,9 +10,6 @@ import { toCallError } from './mcp-errors.js';
 
 /** The revision spoken here; a colony that does not know it is refused, never talked down to. */
 export const mcpRevision = '2026-07-28';
-
-/** Largest frame taken from a colony, bytes; its own cap on answers is far below. */
-export const maxFrameBytes = 8 * 1024 * 1024;
 
 export interface McpConnectionOptions {
   /** A gRPC target whose far end is the colony's McpService through the mesh. */
@@ -49,11 +46,10 @@ export interface McpConnection {
 export async function connectMcp(options: McpConnectionOptions): Promise<McpConnection> {
   const policy: CallPolicy = { ...defaultCallPolicy, ...options.policy };
   const stub = new colonyV1.McpServiceClient(options.channel.target, credentials.createInsecure(), {
-    'grpc.max_receive_message_length': maxFrameBytes,
-    // grpc-js waits 1 s after a lost connection by default; the pauses between attempts are ours to choose.
+    ...grpcClientOptions,
+    // The pauses between attempts are ours to choose; grpc-js would add its own.
     'grpc.initial_reconnect_backoff_ms': policy.firstDelayMs,
     'grpc.max_reconnect_backoff_ms': policy.maxDelayMs,
-    'grpc.service_config_disable_resolution': 1,
   });
   const client = new Client(options.client ?? { name: 'coral', version: '0' }, {
     versionNegotiation: { mode: { pin: mcpRevision } },

@@ -2,7 +2,7 @@ import { lstat } from 'node:fs/promises';
 import { credentials } from '@grpc/grpc-js';
 import { CoralError } from '@coral/errors';
 import type { Duration } from '@coral/model';
-import { callUnary, colonyV1 } from '@coral/rpc';
+import { callUnary, colonyV1, durationToProto, grpcClientOptions } from '@coral/rpc';
 import { colonyDeadlineMs } from './colony-api.js';
 
 /** Acts of the colony's administrator, by the Unix socket that only the colony's own user may open. */
@@ -23,22 +23,29 @@ export interface AdminApi extends Disposable {
 export async function openAdmin(socket: string): Promise<AdminApi> {
   await assertSocket(socket);
   const client = new colonyV1.AdminServiceClient(`unix:${socket}`, credentials.createInsecure(), {
+    ...grpcClientOptions,
     // A Unix socket has no name; without this grpc-js sends its path as the authority.
     'grpc.default_authority': 'localhost',
   });
   const options = { deadlineMs: colonyDeadlineMs };
   return {
     createApiToken: ({ userId, ttl, note }) =>
-      callUnary(client, client.createApiToken, { userId, note, ttl: wireDuration(ttl) }, options),
+      callUnary(
+        client,
+        client.createApiToken,
+        { userId, note, ttl: ttl === undefined ? undefined : durationToProto(ttl) },
+        options,
+      ),
     createJoinToken: ({ owner, labels, ttl }) =>
-      callUnary(client, client.createJoinToken, { owner, labels, ttl: wireDuration(ttl) }, options),
+      callUnary(
+        client,
+        client.createJoinToken,
+        { owner, labels, ttl: ttl === undefined ? undefined : durationToProto(ttl) },
+        options,
+      ),
     listAgents: async () => (await callUnary(client, client.listAgents, {}, options)).agents,
     [Symbol.dispose]: () => client.close(),
   };
-}
-
-export function wireDuration(ttl: Duration | undefined): { seconds: number; nanos: number } | undefined {
-  return ttl === undefined ? undefined : { seconds: Math.floor(ttl / 1_000), nanos: (ttl % 1_000) * 1_000_000 };
 }
 
 async function assertSocket(socket: string): Promise<void> {

@@ -1,6 +1,6 @@
 import { Metadata } from '@grpc/grpc-js';
 import type { Secret } from '@coral/config';
-import { callUnary, colonyV1, fetchPinnedCa, pinnedCredentials } from '@coral/rpc';
+import { callUnary, colonyV1, fetchPinnedCa, grpcClientOptions, pinnedCredentials } from '@coral/rpc';
 import type { PinnedColony } from '../config/choose-colony.js';
 
 /** The colony's own API, over TLS with its pinned CA: leases and who am I. Tools go through the mesh, not through here. */
@@ -20,12 +20,12 @@ export const colonyDeadlineMs = 10_000;
 export const releaseDeadlineMs = 3_000;
 
 /** Proves the CA before a single credential is sent: a wrong fingerprint ends here as `wrong_ca`. */
-export async function openColony(colony: PinnedColony, token: Secret): Promise<ColonyApi> {
+export async function openColony(colony: PinnedColony, token: Secret, signal?: AbortSignal): Promise<ColonyApi> {
   const bearer = token.reveal();
-  const caPem = await fetchPinnedCa(colony.endpoint, colony.ca_fingerprint);
+  const caPem = await fetchPinnedCa(colony.endpoint, colony.ca_fingerprint, signal ? { signal } : {});
   const channel = pinnedCredentials(caPem);
-  const leases = new colonyV1.EphemeralAgentServiceClient(colony.endpoint, channel);
-  const about = new colonyV1.ColonyServiceClient(colony.endpoint, channel);
+  const leases = new colonyV1.EphemeralAgentServiceClient(colony.endpoint, channel, grpcClientOptions);
+  const about = new colonyV1.ColonyServiceClient(colony.endpoint, channel, grpcClientOptions);
   const options = (signal?: AbortSignal, deadlineMs = colonyDeadlineMs) => {
     const metadata = new Metadata();
     metadata.set('authorization', `Bearer ${bearer}`);

@@ -1,10 +1,9 @@
 import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
-import { CoralError } from '@coral/errors';
+import { CoralError, type ErrorKind } from '@coral/errors';
 import { connectMcp, type CallPolicy, type McpConnection } from '@coral/mcp-client';
 import { openDirectMesh } from '@coral/mesh';
 import { agentIdOf, keyIdOf, type Clock, type Duration } from '@coral/model';
-import { openMeshChannel, type colonyV1 } from '@coral/rpc';
-import { wireDuration } from '../colony/admin-api.js';
+import { durationToProto, openMeshChannel, type colonyV1 } from '@coral/rpc';
 import type { ColonyApi } from '../colony/colony-api.js';
 import { version } from '../version.js';
 
@@ -43,18 +42,20 @@ export async function openLease(options: LeaseOptions): Promise<MeshLease> {
   stack.defer(() => void keyPair.privateKey.fill(0));
   try {
     signal.throwIfAborted();
-    if (options.release) stack.defer(() => colony.releaseAccess(agentId));
+    let mayExist = true;
+    if (options.release) stack.defer(async () => (mayExist ? colony.releaseAccess(agentId) : undefined));
     const startedAt = { wall: clock.now(), monotonic: clock.monotonic() };
-    const granted = await colony.requestAccess(
-      {
-        userId: '',
-        ttl: wireDuration(ttl),
-        purpose,
-        clientPublicKey: keyPair.publicKey,
-        directCertificateSha256: certificate.sha256,
-      },
-      signal,
-    );
+    const request = {
+      userId: '',
+      ttl: ttl === undefined ? undefined : durationToProto(ttl),
+      purpose,
+      clientPublicKey: keyPair.publicKey,
+      directCertificateSha256: certificate.sha256,
+    };
+    const granted = await colony.requestAccess(request, signal).catch((thrown: unknown) => {
+      mayExist = !isRefusal(thrown);
+      throw thrown;
+    });
     const { settings, direct, expiresAt } = readGrant(granted);
     const mesh = await openDirectMesh({ keyPair, certificate, production: false, clock });
     stack.defer(() => mesh.close());
@@ -90,6 +91,12 @@ function readGrant({ mesh, expiresAt }: colonyV1.RequestEphemeralAccessResponse)
   if (!mesh || !expiresAt) throw badGrant('its answer names no mesh');
   if (!mesh.direct) throw badGrant('its mesh driver is not one that this version of coral has (direct)');
   return { settings: mesh, direct: mesh.direct, expiresAt: expiresAt.getTime() };
+}
+
+/** The colony said no, as opposed to: its answer was lost. */
+function isRefusal(thrown: unknown): boolean {
+  const unclear: ErrorKind[] = ['unavailable', 'deadline_exceeded', 'cancelled', 'internal'];
+  return thrown instanceof CoralError && !unclear.includes(thrown.kind);
 }
 
 function splitEndpoint(endpoint: string): { host: string; port: number } {

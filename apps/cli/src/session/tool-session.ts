@@ -42,7 +42,7 @@ export class ToolSession implements AsyncDisposable {
 
   static async open(options: SessionOptions): Promise<ToolSession> {
     const token = await tokenFor(options.colony, options.credentialsFile);
-    const colony = await openColony(options.colony, token);
+    const colony = await openColony(options.colony, token, options.signal);
     const leaseOptions: LeaseOptions = {
       colony,
       purpose: options.purpose,
