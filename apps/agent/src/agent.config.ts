@@ -17,14 +17,9 @@ const listenField = (fallback: string) =>
     });
 
 const duration = (fallback: string, min: string, max: string) =>
-  durationField()
-    .default(parseDuration(fallback))
-    .refine((ms) => ms >= parseDuration(min) && ms <= parseDuration(max), `expected ${min} to ${max}`);
+  durationField({ min: parseDuration(min), max: parseDuration(max) }).prefault(fallback);
 
-const bytes = (fallback: number, min = 1_024) =>
-  byteSizeField()
-    .default(fallback)
-    .refine((size) => size >= min, `expected at least ${min} bytes`);
+const bytes = (fallback: string, min: number) => byteSizeField({ min }).prefault(fallback);
 
 const count = (fallback: number) => z.int().min(1).max(100_000).default(fallback);
 
@@ -56,7 +51,7 @@ export const agentConfigSchema = z.strictObject({
       hot_window: duration('10m', '10s', '6h'),
       file_length: duration('10m', '1s', '6h'),
       max_age: duration('2h', '1m', '7d'),
-      max_bytes: bytes(2_048 * mebibyte, mebibyte),
+      max_bytes: bytes('2GiB', mebibyte),
     })
     .prefault({})
     .refine((kept) => kept.max_age >= kept.hot_window, {
@@ -65,19 +60,23 @@ export const agentConfigSchema = z.strictObject({
     }),
   limits: z
     .strictObject({
-      max_body: bytes(16 * mebibyte),
-      max_in_flight: bytes(64 * mebibyte),
+      max_body: bytes('16MiB', 1_024),
+      max_in_flight: bytes('64MiB', 1_024),
       max_attributes: count(128),
-      max_attribute_value: bytes(4_096, 16),
+      max_attribute_value: bytes('4KiB', 16),
       max_events: count(64),
-      min_free_disk: bytes(64 * mebibyte, 0),
-      max_outbox: bytes(256 * mebibyte),
+      min_free_disk: bytes('64MiB', 0),
+      max_outbox: bytes('256MiB', 1_024),
       max_services: count(200),
       max_routes_per_service: count(200),
       max_links: count(500),
-      database_memory: bytes(256 * mebibyte, 64 * mebibyte),
+      database_memory: bytes('256MiB', 64 * mebibyte),
     })
-    .prefault({}),
+    .prefault({})
+    .refine((limits) => limits.max_in_flight >= limits.max_body, {
+      path: ['max_in_flight'],
+      message: 'must not be less than max_body',
+    }),
 });
 
 export type AgentConfig = z.infer<typeof agentConfigSchema>;
