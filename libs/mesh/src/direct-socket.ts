@@ -34,6 +34,8 @@ export class DirectSocket extends Duplex implements MeshSocket {
     this.remoteAddress = o.entry.peer.addresses[0] ?? '';
     this.remotePort = o.remotePort;
     o.entry.cuts.add(this.#cut);
+    // http2 would ask for this itself, but cannot on a Duplex; without it each small frame waits for an ACK, 40 ms.
+    o.tls.setNoDelay(true);
     // Being cut is ordinary here. Whoever cares listens too; who does not must not bring the process down.
     this.on('error', () => this.#entry.cuts.delete(this.#cut));
     const frames = new FrameReader({
