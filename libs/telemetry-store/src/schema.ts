@@ -30,6 +30,9 @@ export const schemaSql: readonly string[] = [
     at_ms BIGINT NOT NULL, type VARCHAR NOT NULL, service VARCHAR NOT NULL, summary VARCHAR NOT NULL,
     version VARCHAR NOT NULL, previous_version VARCHAR NOT NULL, instance VARCHAR NOT NULL, host VARCHAR NOT NULL,
     agent_id VARCHAR NOT NULL, reason VARCHAR NOT NULL)`,
+  // Who answers what, without reading the windows.
+  `CREATE TABLE IF NOT EXISTS service_seen (
+    service VARCHAR NOT NULL, agent_id VARCHAR NOT NULL, last_seen_ms BIGINT NOT NULL, last_answered_ms BIGINT)`,
   // Which batches are in: all up to contiguous_seq, and those in batch_ahead.
   `CREATE TABLE IF NOT EXISTS outbox (
     agent_id VARCHAR NOT NULL, epoch VARCHAR NOT NULL, contiguous_seq BIGINT NOT NULL, resync BOOLEAN NOT NULL,

@@ -182,6 +182,7 @@ export class TelemetryStore implements AsyncDisposable {
       await sql.run('DELETE FROM edge_window WHERE start_ms < $old::BIGINT', old);
       await sql.run('DELETE FROM event WHERE at_ms < $old::BIGINT', old);
       await sql.run('DELETE FROM peer WHERE last_seen_ms < $old::BIGINT', old);
+      await sql.run('DELETE FROM service_seen WHERE last_seen_ms < $old::BIGINT', old);
       await sql.run('DELETE FROM outbox WHERE last_received_ms < $old::BIGINT', old);
       await sql.run('DELETE FROM batch_ahead WHERE (agent_id, epoch) NOT IN (SELECT (agent_id, epoch) FROM outbox)');
       // The newest instance of a service stays: without it, the next version would look like the first one.

@@ -143,15 +143,16 @@ export function checkBatch(batch: colonyV1.PushSummaryRequest, arrivalMs: number
   keep(batch.sightings, checked.sightings, (raw) => {
     const service = text(raw.service);
     if (service === '') return 'no_service';
-    if (raw.lastSeenMs < raw.firstSeenMs) return 'bad_time';
-    const refusal = checkTime(raw.lastSeenMs, arrivalMs) ?? checkTime(raw.firstSeenMs, arrivalMs, Infinity);
+    if (!Number.isSafeInteger(raw.firstSeenMs) || raw.lastSeenMs < raw.firstSeenMs) return 'bad_time';
+    const refusal = checkTime(raw.lastSeenMs, arrivalMs);
     if (refusal !== undefined) return refusal;
     return {
       service,
       version: text(raw.version),
       instance: text(raw.instance),
       host: text(raw.host),
-      firstSeenMs: notAfterArrival(raw.firstSeenMs),
+      // A process may be far older than its telemetry here; what is known of it begins with what the store can hold.
+      firstSeenMs: Math.max(notAfterArrival(raw.firstSeenMs), arrivalMs - batchLimits.maxAgeMs),
       lastSeenMs: Math.min(raw.lastSeenMs, arrivalMs),
     };
   });
@@ -182,10 +183,10 @@ function checkMeasured(raw: RawMeasured, arrivalMs: number): Measured | RefusalR
   return { startMs, lengthMs, requests, errors, latency };
 }
 
-function checkTime(ms: number, arrivalMs: number, maxAgeMs: number = batchLimits.maxAgeMs): RefusalReason | undefined {
+function checkTime(ms: number, arrivalMs: number): RefusalReason | undefined {
   if (!Number.isSafeInteger(ms) || ms < 0) return 'bad_time';
   if (ms > arrivalMs + batchLimits.maxAheadMs) return 'too_far_ahead';
-  return ms < arrivalMs - maxAgeMs ? 'too_old' : undefined;
+  return ms < arrivalMs - batchLimits.maxAgeMs ? 'too_old' : undefined;
 }
 
 function checkHistogram(raw: colonyV1.LatencyHistogram | undefined): Histogram | undefined {

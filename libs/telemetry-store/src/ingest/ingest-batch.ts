@@ -33,6 +33,7 @@ export async function ingestBatch(
     await addWindows(sql, edgeWindows, id.agentId, batch.edges);
     await matchLinks(sql, batch.links, id.arrivalMs);
     await recordSightings(sql, id.agentId, batch.sightings);
+    await recordServices(sql, id.agentId, batch);
     await recordReport(sql, id, batch);
   }
   return { durableSeq: step.ledger.contiguous, duplicate: step.duplicate };
@@ -208,6 +209,38 @@ async function learnPeer(sql: WriteSession, met: Row): Promise<void> {
     first: Math.min(numberOf(met, 'first_ms'), known ? numberOf(known, 'first_seen_ms') : Infinity),
     last: Math.max(numberOf(met, 'last_ms'), known ? numberOf(known, 'last_seen_ms') : 0),
     calls: numberOf(met, 'calls') + (known ? numberOf(known, 'calls') : 0),
+  });
+}
+
+async function recordServices(sql: WriteSession, agentId: string, batch: CheckedBatch): Promise<void> {
+  const seen = new Map<string, { last: number; answered: number | null }>();
+  const note = (service: string, last: number, answered: number | null): void => {
+    const before = seen.get(service);
+    const answers = [before?.answered, answered].filter((ms) => typeof ms === 'number');
+    seen.set(service, {
+      last: Math.max(last, before?.last ?? 0),
+      answered: answers.length === 0 ? null : Math.max(...answers),
+    });
+  };
+  for (const row of batch.windows) {
+    const end = row.startMs + row.lengthMs;
+    note(row.service, end, row.requests > 0 ? end : null);
+  }
+  for (const row of batch.edges) note(row.service, row.startMs + row.lengthMs, null);
+  for (const row of batch.sightings) note(row.service, row.lastSeenMs, null);
+  if (seen.size === 0) return;
+  const agent = { agent: agentId };
+  for (const row of await sql.rows('SELECT * FROM service_seen WHERE agent_id = $agent', agent)) {
+    const answered = row['last_answered_ms'] === null ? null : numberOf(row, 'last_answered_ms');
+    note(textOf(row, 'service'), numberOf(row, 'last_seen_ms'), answered);
+  }
+  await sql.run('DELETE FROM service_seen WHERE agent_id = $agent', agent);
+  await sql.append('service_seen', seen, (to, [service, { last, answered }]) => {
+    to.appendVarchar(service);
+    to.appendVarchar(agentId);
+    to.appendBigInt(BigInt(last));
+    if (answered === null) to.appendNull();
+    else to.appendBigInt(BigInt(answered));
   });
 }
 

@@ -14,8 +14,10 @@ import { NodeResolver, readPeers } from './nodes.js';
 
 export interface KnownService {
   name: string;
-  /** End of its last window with requests, or when its process was last seen; ms. */
+  /** End of its last window as caller or callee, or when its process was last seen; ms. */
   lastSeenMs: number;
+  /** End of the last window in which it answered a request, ms; null: never. */
+  lastAnsweredMs: number | null;
   agentIds: string[];
 }
 
@@ -54,15 +56,14 @@ export class TelemetryView {
   /** Every service that answered, called or was seen, by name. */
   async services(): Promise<KnownService[]> {
     const rows = await this.#sql.rows(
-      `SELECT service, max(seen_ms) AS last_ms, list(DISTINCT agent_id ORDER BY agent_id) AS agents FROM (
-         SELECT service, agent_id, max(start_ms + length_ms) AS seen_ms FROM service_window GROUP BY ALL
-         UNION ALL SELECT service, agent_id, max(start_ms + length_ms) FROM edge_window GROUP BY ALL
-         UNION ALL SELECT service, agent_id, last_seen_ms FROM instance)
-       GROUP BY service ORDER BY service`,
+      `SELECT service, max(last_seen_ms) AS last_ms, max(last_answered_ms) AS answered_ms,
+         list(DISTINCT agent_id ORDER BY agent_id) AS agents
+       FROM service_seen GROUP BY service ORDER BY service`,
     );
     return rows.map((row) => ({
       name: textOf(row, 'service'),
       lastSeenMs: numberOf(row, 'last_ms'),
+      lastAnsweredMs: row['answered_ms'] === null ? null : numberOf(row, 'answered_ms'),
       agentIds: row['agents'] as string[],
     }));
   }
@@ -76,12 +77,13 @@ export class TelemetryView {
     return row === undefined || row['first_ms'] === null ? undefined : numberOf(row, 'first_ms');
   }
 
-  /** End of the last window in which the service answered a request, ms. */
-  async lastAnswered(): Promise<Map<string, number>> {
-    const rows = await this.#sql.rows(
-      `SELECT service, max(start_ms + length_ms) AS last_ms FROM service_window WHERE requests > 0 GROUP BY service`,
-    );
-    return new Map(rows.map((row) => [textOf(row, 'service'), numberOf(row, 'last_ms')]));
+  /** When the first process was seen or the first window began, ms; undefined: never. */
+  async observedSince(): Promise<number | undefined> {
+    const windows = await this.dataBegin();
+    const row = await this.#sql.row('SELECT min(first_seen_ms) AS first_ms FROM instance');
+    const instances = row === undefined || row['first_ms'] === null ? undefined : numberOf(row, 'first_ms');
+    if (windows === undefined || instances === undefined) return windows ?? instances;
+    return Math.min(windows, instances);
   }
 
   async serviceGroups(selection: Selection, keys: readonly ServiceKey[], stepLength?: number): Promise<ServiceGroup[]> {
