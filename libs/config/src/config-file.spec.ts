@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { loadPrivateYamlFile, loadYamlFile, maxConfigBytes } from './index.js';
+import { loadPrivateYamlFile, loadYamlFile, maxConfigBytes, readConfigText } from './index.js';
 
 const schema = z.strictObject({ name: z.string(), tags: z.array(z.string()).optional() });
 let folder: string;
@@ -44,6 +44,11 @@ describe('loadYamlFile', () => {
   it('refuses a file above the limit after reading no more than that', async () => {
     await writeFile(file, `name: ${'x'.repeat(maxConfigBytes)}`);
     await expect(loadYamlFile(file, schema)).rejects.toMatchObject({ reason: 'bad_config', where: `${file}:1:1` });
+  });
+
+  it('says that a file is too large, not that its last letter was cut in half', async () => {
+    await writeFile(file, `n: ${'é'.repeat(maxConfigBytes / 2)}`);
+    await expect(readConfigText(file)).rejects.toMatchObject({ reason: 'bad_config', where: `${file}:1:1` });
   });
 
   it('refuses what is not a text file, without waiting for it', async () => {

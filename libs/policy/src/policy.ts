@@ -1,5 +1,5 @@
 import { Ability } from '@casl/ability';
-import { isPermission, permissions, type Permission } from '@coral/model';
+import { permissions, type Permission } from '@coral/model';
 import { groupPrefix } from './policy-schema.js';
 
 /** Who asks: the verified subject, and groups its credential vouches for. */
@@ -67,8 +67,7 @@ export class Policy {
   /** May `subject` do this now? Asked at every call; nothing about the answer is kept in tokens. */
   decide(subject: Subject, permission: Permission, resource: Resource = {}): Decision {
     const bound = this.#grantsOf(subject);
-    // CASL reads `manage` as "anything"; only words of our own table may reach it.
-    const rule = isPermission(permission) ? this.#abilityOf(bound).relevantRuleFor(permission, everything) : null;
+    const rule = this.#abilityOf(bound).relevantRuleFor(permission, everything);
     const about = describe(resource);
     if (rule?.reason !== undefined) {
       const reason = `${subject.userId} has ${permission}${about} by ${rule.reason}.`;
@@ -116,7 +115,6 @@ export class Policy {
   }
 
   #abilityOf(grants: readonly Grant[]): ColonyAbility {
-    // By place in the file, not by `rule`: bindings behind a YAML alias share their location.
     const key = grants.map((grant) => this.#grants.indexOf(grant)).join();
     const cached = this.#abilities.get(key);
     if (cached) return cached;
