@@ -23,6 +23,14 @@ export function toCallError(thrown: unknown, signal: AbortSignal | undefined): C
       cause: thrown,
     });
   }
+  if (thrown instanceof SdkError && closedCodes.has(thrown.code)) {
+    return new CoralError({
+      kind: 'cancelled',
+      reason: 'connection_closed',
+      message: 'The connection was closed while the call was under way.',
+      cause: thrown,
+    });
+  }
   if (thrown instanceof SdkError && thrown.code === SdkErrorCode.EraNegotiationFailed) {
     return new CoralError({
       kind: 'failed_precondition',
@@ -34,6 +42,8 @@ export function toCallError(thrown: unknown, signal: AbortSignal | undefined): C
   }
   return toCoralError(thrown);
 }
+
+const closedCodes = new Set<string>([SdkErrorCode.ConnectionClosed, SdkErrorCode.NotConnected]);
 
 function findCoralError(thrown: unknown): CoralError | undefined {
   for (let at = thrown, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth += 1) {

@@ -71,7 +71,8 @@ export async function openLease(options: LeaseOptions): Promise<MeshLease> {
     // What was asked for counts from here; only without it the colony's clock has to be believed.
     const grantedMs = expiresAt - startedAt.wall;
     const livesMs = ttl ?? (grantedMs > 0 ? grantedMs : Infinity);
-    const isOver = () => clock.monotonic() - startedAt.monotonic >= livesMs;
+    const isOver = () =>
+      clock.monotonic() - startedAt.monotonic >= livesMs || disowned.has(channel.lastDialError()?.reason ?? '');
     const tools = await connectMcp({
       channel,
       token: granted.accessToken,
@@ -86,6 +87,9 @@ export async function openLease(options: LeaseOptions): Promise<MeshLease> {
     throw thrown;
   }
 }
+
+/** Dials end like this when the colony is there but does not take this lease any more: no retry will change that. */
+const disowned = new Set(['mesh_refused', 'mesh_unknown_peer', 'mesh_peer_gone']);
 
 function readGrant({ mesh, expiresAt }: colonyV1.RequestEphemeralAccessResponse) {
   if (!mesh || !expiresAt) throw badGrant('its answer names no mesh');

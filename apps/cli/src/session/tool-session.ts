@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { CoralError } from '@coral/errors';
 import type { Clock, Duration } from '@coral/model';
 import type { McpAnswer } from '@coral/mcp-client';
@@ -6,6 +7,10 @@ import { openColony, type ColonyApi } from '../colony/colony-api.js';
 import { tokenFor } from '../config/colony-credentials.js';
 import type { PinnedColony } from '../config/choose-colony.js';
 import { openLease, type LeaseOptions, type MeshLease } from './mesh-lease.js';
+
+/** How long a colony may be away before a new lease is given up on, and how often it is asked, ms. */
+export const reopenWindowMs = 15_000;
+const reopenPauseMs = 300;
 
 export interface SessionOptions {
   colony: PinnedColony;
@@ -27,6 +32,7 @@ export interface SessionOptions {
 export class ToolSession implements AsyncDisposable {
   #lease: Promise<MeshLease>;
   #current: MeshLease;
+  readonly #lost = new WeakSet<MeshLease>();
   #reconnected = false;
   #closed: Promise<void> | undefined;
 
@@ -77,30 +83,38 @@ export class ToolSession implements AsyncDisposable {
     try {
       return await work(lease);
     } catch (thrown) {
-      if (!isLostLease(thrown) || this.leaseOptions.signal.aborted) throw thrown;
-      const next = await this.#replace(lease, thrown);
-      return work(next);
+      const { signal } = this.leaseOptions;
+      if (signal.aborted) throw thrown;
+      // Another call found the lease lost first, and closing it ended this one too.
+      if (!this.#lost.has(lease)) {
+        if (!isLostLease(thrown) || this.#reconnected) throw thrown;
+        this.#reconnected = true;
+        this.#lost.add(lease);
+        this.onReconnect();
+        this.#lease = this.#reopen(lease);
+        // Whoever waits for the new lease hears of its failure; without a listener Node would end the process.
+        this.#lease.catch(() => undefined);
+      }
+      return work(await this.#lease);
     }
-  }
-
-  /** Calls that fail together share one new lease. */
-  async #replace(lost: MeshLease, why: unknown): Promise<MeshLease> {
-    if (lost === this.#current) {
-      if (this.#reconnected) throw why;
-      this.#reconnected = true;
-      this.onReconnect();
-      this.#lease = this.#reopen(lost);
-      // Whoever waits for the new lease hears of its failure; without a listener Node would end the process.
-      this.#lease.catch(() => undefined);
-    }
-    return this.#lease;
   }
 
   async #reopen(lost: MeshLease): Promise<MeshLease> {
     // First back, then anew: a user may hold only so many.
     await lost.close();
-    this.#current = await openLease(this.leaseOptions);
-    return this.#current;
+    const { clock, signal } = this.leaseOptions;
+    const started = clock.monotonic();
+    for (;;) {
+      try {
+        this.#current = await openLease(this.leaseOptions);
+        return this.#current;
+      } catch (thrown) {
+        // A colony that restarts answers on the mesh and on its API at slightly different times.
+        const away = thrown instanceof CoralError && thrown.kind === 'unavailable';
+        if (!away || clock.monotonic() - started > reopenWindowMs) throw thrown;
+        await wait(reopenPauseMs, undefined, { signal });
+      }
+    }
   }
 
   close(): Promise<void> {

@@ -5,8 +5,6 @@ import type {
   MetricRow,
   QueryData,
   QueryEventsData,
-  ToolData,
-  ToolEnvelope,
 } from '@coral/tools';
 import { describe, expect, it } from 'vitest';
 import { eventsView } from './events-view.js';
@@ -15,20 +13,7 @@ import { agentTable, leaseTable } from './lists-view.js';
 import { liveView } from './live-view.js';
 import { queryView } from './query-view.js';
 import { topologyView } from './topology-view.js';
-
-function envelope<D extends ToolData>(data: D, more: Partial<ToolEnvelope<D>> = {}): ToolEnvelope<D> {
-  return {
-    data,
-    status: 'ok',
-    window: { from: '2026-11-21T10:00:00.000Z', to: '2026-11-21T11:00:00.000Z' },
-    freshness: { newest: '2026-11-21T10:59:57.000Z', age_ms: 3_000 },
-    coverage: { asked: 3, answered: ['agt-a', 'agt-b', 'agt-c'], late: [], silent: [], denied: [] },
-    sampling: { factor: 1 },
-    truncation: { truncated: false },
-    notes: [],
-    ...more,
-  };
-}
+import { envelopeOf as envelope } from '../testing/envelopes.js';
 
 const row: MetricRow = {
   service: 'checkout',

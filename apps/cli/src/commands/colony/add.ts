@@ -2,6 +2,7 @@ import * as Args from '@oclif/core/args';
 import { boolean, string } from '@oclif/core/flags';
 import { CoralError } from '@coral/errors';
 import { CliCommand } from '../../cli-command.js';
+import { jsonFlag } from '../../flags.js';
 import { colonyIdPattern, endpointPattern, fingerprintPattern } from '../../config/cli-config.js';
 
 export default class ColonyAdd extends CliCommand {
@@ -29,6 +30,7 @@ export default class ColonyAdd extends CliCommand {
       default: true,
       allowNo: true,
     }),
+    json: jsonFlag,
   };
 
   async run(): Promise<void> {
@@ -45,13 +47,13 @@ export default class ColonyAdd extends CliCommand {
     ]);
     const { token, reference } = await readToken(flags.token, process.stdin);
     const colony = { id: args.id, endpoint: args.endpoint, ca_fingerprint: fingerprint };
-    let who = '';
+    let described: { userId: string; permissions: string[] } | undefined;
     if (flags.check) {
       const { openColony } = await import('../../colony/colony-api.js');
       using api = await openColony(colony, token);
-      const described = await api.describe();
-      if (described.colonyId !== args.id) throw otherColony(args.id, described.colonyId);
-      who = `: you are ${described.userId} (${described.permissions.join(', ') || 'no permission yet'})`;
+      const answer = await api.describe();
+      if (answer.colonyId !== args.id) throw otherColony(args.id, answer.colonyId);
+      described = answer;
     }
     if (reference === undefined) await keepToken(this.paths.credentials, args.id, token);
     await putColony(this.paths.config, {
@@ -60,7 +62,13 @@ export default class ColonyAdd extends CliCommand {
       caFingerprint: fingerprint,
       tokenReference: reference,
     });
-    this.say(`Added ${args.id} to ${this.paths.config}${who}`);
+    if (flags.json) {
+      const { userId: user_id = null, permissions = [] } = described ?? {};
+      this.printJson({ id: args.id, endpoint: args.endpoint, config: this.paths.config, user_id, permissions });
+      return;
+    }
+    const may = described?.permissions.join(', ') || 'no permission yet';
+    this.say(`Added ${args.id} to ${this.paths.config}${described ? `: you are ${described.userId} (${may})` : ''}`);
   }
 }
 
