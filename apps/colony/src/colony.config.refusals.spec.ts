@@ -50,9 +50,9 @@ describe('colony.yaml', () => {
       'mcp_server.data_filtering.max_response_size: 1GB is above the most allowed, 16000000 bytes',
     ],
     [
-      'mcp_server:\n  data_filtering:\n    redact_fields: ["$.password"]',
+      'mcp_server:\n  data_filtering:\n    redact_fields: ["password.*"]',
       '3:21',
-      'mcp_server.data_filtering.redact_fields[0]: expected names joined by dots, "*" for any, for example "*.password"',
+      'mcp_server.data_filtering.redact_fields[0]: expected names joined by dots, the last one a word, for example "*.password"',
     ],
     [
       'mcp_server:\n  context_cache:\n    enabled: true',

@@ -2,6 +2,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { byteSizeField, deepFreeze, durationField, parseYaml, readConfigText } from '@coral/config';
 import { CoralError } from '@coral/errors';
 import { formatDuration, parseDuration, permissions, type Duration, type Permission } from '@coral/model';
+import type { ToolRules } from '@coral/tool-path';
 import { toolNames, type ToolName } from '@coral/tools';
 import { z } from 'zod';
 import { AddressPlan } from './mesh/address-plan.js';
@@ -100,7 +101,10 @@ const mcpServer = z
           .array(
             z
               .string()
-              .regex(/^[\w*-]+(\.[\w*-]+)*$/, 'expected names joined by dots, "*" for any, for example "*.password"')
+              .regex(
+                /^([\w*-]+\.)*[_-]*[A-Za-z0-9][\w-]*$/,
+                'expected names joined by dots, the last one a word, for example "*.password"',
+              )
               .max(256, 'longer than 256 characters'),
           )
           .max(200, 'more than 200 patterns')
@@ -234,18 +238,10 @@ function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** What the tool path must know; the shape of `ToolRules` in `@coral/tool-path`. */
-export interface ColonyToolRules {
-  enabled: readonly ToolName[];
-  required: Record<ToolName, { permission: Permission; additionalCheck?: 'agent_owner_match' }>;
-  redactFields: readonly string[];
-  maxResponseBytes: number;
-  deadlineMs: number;
-}
-
-export function toolRulesOf(config: ColonyConfig): ColonyToolRules {
+/** What colony.yaml says about tools, in the words of the tool path. */
+export function toolRulesOf(config: ColonyConfig): ToolRules {
   const { enabled, tools, rbac, data_filtering: filtering } = config.mcp_server;
-  const required = (name: ToolName): ColonyToolRules['required'][ToolName] => {
+  const required = (name: ToolName): ToolRules['required'][ToolName] => {
     const rule = rbac[name];
     const permission = rule?.required_permission ?? obviousPermission[name];
     return rule?.additional_check === undefined
