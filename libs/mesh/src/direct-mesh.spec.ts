@@ -125,6 +125,15 @@ describe('the driver direct', () => {
     });
   });
 
+  it('says which port is taken', async () => {
+    const port = Number(pair.server.endpoint?.split(':')[1]);
+    await expect(openDirectMesh(options({ listen: { host: '127.0.0.1', port } }))).rejects.toMatchObject({
+      kind: 'failed_precondition',
+      reason: 'port_taken',
+      where: pair.server.endpoint,
+    });
+  });
+
   it.each(['10.0.0.1:4000', 'localhost:4000', '127.0.0.1', '127.0.0.1:0', '127.0.0.1:70000', '[::2]:4000', 'x'])(
     'refuses a peer whose end is at %j',
     (endpoint) => {

@@ -20,6 +20,7 @@ import {
 import {
   badMeshPort,
   badPeer,
+  cannotListen,
   directDriverForbidden,
   meshClosed,
   meshNotListening,
@@ -103,7 +104,9 @@ class DirectEndpoint implements Mesh {
     server.on('tlsClientError', (_error, socket) => this.#refuse(socket, 'bad_handshake'));
     server.on('secureConnection', (socket) => this.#accept(socket));
     server.listen(listen.port, listen.host);
-    await once(server, 'listening');
+    await once(server, 'listening').catch((cause: unknown) => {
+      throw cannotListen(formatEndpoint(listen.host, listen.port), cause);
+    });
     this.#server = server;
     this.endpoint = formatEndpoint(listen.host, (server.address() as AddressInfo).port);
   }

@@ -81,6 +81,23 @@ export function directDriverForbidden(problem: string): CoralError {
   });
 }
 
+export function cannotListen(endpoint: string, cause: unknown): CoralError {
+  const code = (cause as NodeJS.ErrnoException).code ?? 'unknown error';
+  const taken = code === 'EADDRINUSE';
+  return new CoralError({
+    kind: 'failed_precondition',
+    reason: taken ? 'port_taken' : 'cannot_listen',
+    where: endpoint,
+    message: taken
+      ? `Another process already listens on ${endpoint}.`
+      : `It is not possible to listen on ${endpoint}: ${code}.`,
+    next: taken
+      ? 'Stop the other process, or configure another port (0 takes a free one).'
+      : 'Configure another address.',
+    cause,
+  });
+}
+
 export function meshPortTaken(port: number): CoralError {
   return new CoralError({
     kind: 'failed_precondition',

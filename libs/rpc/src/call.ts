@@ -8,7 +8,7 @@ import {
 } from '@grpc/grpc-js';
 import { CoralError } from '@coral/errors';
 import { defaultDeadlineMs } from './limits.js';
-import { fromServiceError, type FarEnd } from './service-error.js';
+import { fromServiceError, hasDetails, unreachable, type FarEnd } from './service-error.js';
 
 export interface RpcOptions {
   /** Default {@link defaultDeadlineMs}. */
@@ -42,7 +42,7 @@ export async function callUnary<Req, Res>(
   return await new Promise<Res>((resolve, reject) => {
     const call = method.call(client, request, o.metadata ?? new Metadata(), callOptions(o), (error, response) => {
       o.signal?.removeEventListener('abort', onAbort);
-      if (error) reject(fromServiceError(error, o.far));
+      if (error) reject(failure(error, o));
       else resolve(response);
     });
     const onAbort = (): void => call.cancel();
@@ -64,11 +64,18 @@ export async function* callServerStream<Req, Res>(
   try {
     for await (const message of call) yield message as Res;
   } catch (error) {
-    throw fromServiceError(error, o.far);
+    throw failure(error, o);
   } finally {
     o.signal?.removeEventListener('abort', onAbort);
     call.cancel();
   }
+}
+
+/** A call that we did not cancel was dropped by the far end: grpc-js says CANCELLED when a server shuts down. */
+function failure(thrown: unknown, o: RpcOptions): CoralError {
+  const error = fromServiceError(thrown, o.far);
+  const dropped = error.reason === 'cancelled' && !o.signal?.aborted && !hasDetails(thrown);
+  return dropped ? unreachable(o.far ?? 'colony', 'it ended the call', error.cause) : error;
 }
 
 function callOptions(o: RpcOptions): Partial<CallOptions> {

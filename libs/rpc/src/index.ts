@@ -16,7 +16,7 @@ export {
 } from './limits.js';
 export { maxSocketPathBytes, openMeshChannel, type MeshChannel } from './mesh-channel.js';
 export { MeshGrpcServer, serveConnection } from './mesh-grpc-server.js';
-export { peerMetadataKey, peerOf, setPeer } from './peer-metadata.js';
+export { peerMetadataKey, peerOf, remoteAddressOf, setOrigin, type Origin } from './call-origin.js';
 export { fetchPinnedCa, pinnedCredentials, probeTimeoutMs } from './pinned-tls.js';
 export { durationFromProto, durationToProto, timeFromProto, timeToProto } from './proto-values.js';
 export { serveTls, type TlsIdentity, type TlsServer } from './serve-tls.js';

@@ -4,8 +4,8 @@ import type { ChannelOptions, ServerOptions } from '@grpc/grpc-js';
 export const maxMessageBytes = 4 * 1024 * 1024;
 /** Calls at once on one connection; more wait at the client. */
 export const maxConcurrentStreams = 256;
-/** All headers of one call; Node's HTTP/2 enforces it on what it receives. */
-export const maxHeaderListBytes = 65_535;
+/** All headers of one call. */
+export const maxHeaderListBytes = 16 * 1024;
 /** A stranger has this long to finish the TLS handshake, and to send the head of an HTTP/1.1 request. */
 export const handshakeTimeoutMs = 10_000;
 /** Open connections on the TLS port; more are dropped unheard. */
@@ -20,11 +20,13 @@ const messageLimits = {
   'grpc.max_send_message_length': maxMessageBytes,
 };
 
-/** For `new Server(grpcServerOptions)`; an injector takes its limits from there. */
+/**
+ * For `new Server(grpcServerOptions)`; an injector takes its limits from there. Leave channelz on: without it, grpc-js
+ * 1.14 forgets its sessions, and `forceShutdown` ends none of them.
+ */
 export const grpcServerOptions: ServerOptions = {
   ...messageLimits,
   'grpc.max_concurrent_streams': maxConcurrentStreams,
-  'grpc.enable_channelz': 0,
 };
 
 /** For every client. No proxy, no TXT look-ups, no subchannel shared with strangers' backoff: only what was dialled. */

@@ -1,7 +1,7 @@
 import type { Server } from '@grpc/grpc-js';
 import type { MeshSocket } from '@coral/mesh';
 import { closeGraceMs } from './limits.js';
-import { credentialsFor } from './peer-metadata.js';
+import { credentialsFor } from './call-origin.js';
 
 /**
  * Serves one grpc-js server over mesh streams: `mesh.listen(port, meshServer.serve)`. Every call carries the key the mesh
@@ -22,8 +22,9 @@ export class MeshGrpcServer {
       return;
     }
     // One injector a connection: it is the only place where grpc-js lets us say who a connection belongs to.
-    const injector = this.#server.createConnectionInjector(credentialsFor(socket.peer));
-    this.#open.set(socket, () => injector.drain(0));
+    const injector = this.#server.createConnectionInjector(credentialsFor(socket));
+    // destroy() says GOAWAY and lets calls finish. drain() would end them as CANCELLED, as if the client had wished it.
+    this.#open.set(socket, () => injector.destroy());
     socket.once('close', () => {
       this.#open.delete(socket);
       injector.destroy();

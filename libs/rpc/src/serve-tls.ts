@@ -6,7 +6,7 @@ import { createServer, type TLSSocket } from 'node:tls';
 import type { Server } from '@grpc/grpc-js';
 import { CoralError } from '@coral/errors';
 import { closeGraceMs, handshakeTimeoutMs, maxTlsConnections } from './limits.js';
-import { credentialsFor } from './peer-metadata.js';
+import { credentialsFor } from './call-origin.js';
 
 export interface TlsIdentity {
   keyPem: string;
@@ -62,14 +62,14 @@ export async function serveTls(
     close: async (graceMs = closeGraceMs) => {
       const closed = once(tls, 'close');
       tls.close();
-      injector.drain(graceMs);
+      // GOAWAY, and calls may finish. drain() would end them as CANCELLED, as if the client had wished it.
+      injector.destroy();
       refusals?.closeIdleConnections();
       const late = setTimeout(() => {
         for (const socket of open) socket.destroy();
       }, graceMs);
       await closed;
       clearTimeout(late);
-      injector.destroy();
     },
   };
 }

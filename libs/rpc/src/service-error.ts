@@ -51,6 +51,11 @@ function isServiceError(thrown: unknown): thrown is ServiceError {
   return thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'number' && 'metadata' in thrown;
 }
 
+/** Whether the far end itself said what went wrong, in our words. */
+export function hasDetails(thrown: unknown): boolean {
+  return isServiceError(thrown) && fromTrailer(thrown) !== undefined;
+}
+
 function fromTrailer(error: ServiceError): CoralError | undefined {
   const [value] = error.metadata?.get(errorTrailerKey) ?? [];
   if (!Buffer.isBuffer(value)) return undefined;
@@ -69,17 +74,7 @@ function fromStatus(error: ServiceError, far: FarEnd): CoralError {
     new CoralError({ kind, reason, message, next, cause: error });
   switch (error.code) {
     case status.UNAVAILABLE:
-      return (
-        untrusted(error, far) ??
-        make(
-          'unavailable',
-          `${far}_unreachable`,
-          `The ${far} cannot be reached${said}.`,
-          far === 'colony'
-            ? 'Check that the colony runs and that its endpoint is right (`coral colony list`).'
-            : 'Check that the agent runs (`coral colony status` names silent agents).',
-        )
-      );
+      return untrusted(error, far) ?? unreachable(far, error.details, error);
     case status.DEADLINE_EXCEEDED:
       return make('deadline_exceeded', 'deadline', `The ${far} did not answer in time.`, 'Try again, or ask for less.');
     case status.CANCELLED:
@@ -92,12 +87,10 @@ function fromStatus(error: ServiceError, far: FarEnd): CoralError {
         `Upgrade the ${far}: it is older than this program.`,
       );
     case status.RESOURCE_EXHAUSTED:
-      return make(
-        'resource_exhausted',
-        'resource_exhausted',
-        `The ${far} refused the size of it${said}.`,
-        'Ask for less.',
-      );
+      // grpc-js's own words, at either end, for a message beyond the limit.
+      return /larger than/.test(error.details)
+        ? make('resource_exhausted', 'message_too_large', `The message is too large${said}.`, 'Ask for less.')
+        : make('resource_exhausted', 'resource_exhausted', `The ${far} has no room for it${said}.`, 'Try again later.');
     case status.UNAUTHENTICATED:
       return make('unauthenticated', 'unauthenticated', `The ${far} does not know the caller${said}.`, 'Log in again.');
     default: {
@@ -105,6 +98,19 @@ function fromStatus(error: ServiceError, far: FarEnd): CoralError {
       return make(kind, kind, `The ${far} answered with an error${said}.`);
     }
   }
+}
+
+export function unreachable(far: FarEnd, problem: string, cause: unknown): CoralError {
+  return new CoralError({
+    kind: 'unavailable',
+    reason: `${far}_unreachable`,
+    message: `The ${far} cannot be reached${problem === '' ? '' : ` (${problem})`}.`,
+    next:
+      far === 'colony'
+        ? 'Check that the colony runs and that its endpoint is right (`coral colony list`).'
+        : 'Check that the agent runs, and that its machine is up.',
+    cause,
+  });
 }
 
 const wrongCa =

@@ -1,0 +1,90 @@
+// For the specs of this folder: a real server, and two real ends of a mesh.
+import { Server, type Metadata } from '@grpc/grpc-js';
+import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
+import { openDirectMesh, type Mesh } from '@coral/mesh';
+import { keyIdOf, systemClock, type KeyId } from '@coral/model';
+import { colonyV1, grpcServerOptions, peerMetadataKey, peerOf, remoteAddressOf } from './index.js';
+
+export const colonyAddress = '10.137.0.1';
+export const cliAddress = '10.137.64.1';
+
+export interface Ends {
+  colony: Mesh;
+  cli: Mesh;
+  close(): Promise<void>;
+}
+
+export async function openEnds(): Promise<Ends> {
+  const [colonyKeys, cliKeys] = [newWireGuardKeyPair(), newWireGuardKeyPair()];
+  const [colonyCertificate, cliCertificate] = [await newSelfSigned('colony'), await newSelfSigned('cli')];
+  const common = { production: false, clock: systemClock };
+  const colony = await openDirectMesh({
+    ...common,
+    keyPair: colonyKeys,
+    certificate: colonyCertificate,
+    listen: { host: '127.0.0.1', port: 0 },
+  });
+  const cli = await openDirectMesh({ ...common, keyPair: cliKeys, certificate: cliCertificate });
+  colony.addPeer({
+    keyId: keyIdOf(cliKeys.publicKey),
+    publicKey: cliKeys.publicKey,
+    addresses: [cliAddress],
+    direct: { certificateSha256: cliCertificate.sha256 },
+  });
+  cli.addPeer({
+    keyId: keyIdOf(colonyKeys.publicKey),
+    publicKey: colonyKeys.publicKey,
+    addresses: [colonyAddress],
+    direct: { certificateSha256: colonyCertificate.sha256, endpoint: colony.endpoint as string },
+  });
+  return {
+    colony,
+    cli,
+    close: async () => {
+      await cli.close();
+      await colony.close();
+    },
+  };
+}
+
+export interface Seen {
+  peer: KeyId | undefined;
+  /** Every value of the metadata key, as the handler sees it. */
+  claimed: string[];
+  from: string;
+}
+
+type Describe = colonyV1.ColonyServiceServer['describeColony'];
+type Exchange = colonyV1.McpServiceServer['exchange'];
+
+/** Tells whoever asks who they are; `describe` and `exchange` replace what it does. */
+export function identifyingServer(handlers: { describe?: Describe; exchange?: Exchange } = {}): {
+  server: Server;
+  seen: Seen[];
+} {
+  const seen: Seen[] = [];
+  const note = (call: { metadata: Metadata; getPeer(): string }): void => {
+    const claimed = call.metadata.get(peerMetadataKey).map(String);
+    seen.push({ peer: peerOf(call.metadata), claimed, from: remoteAddressOf(call) });
+  };
+  const server = new Server(grpcServerOptions);
+  const describe: Describe = (call, callback) => {
+    note(call);
+    if (handlers.describe) handlers.describe(call, callback);
+    else callback(null, { colonyId: 'c', version: '1', userId: '', roles: [], permissions: [] });
+  };
+  const exchange: Exchange = (call) => {
+    note(call);
+    if (handlers.exchange) handlers.exchange(call);
+    else call.end();
+  };
+  server.addService(colonyV1.ColonyServiceService, { describeColony: describe });
+  server.addService(colonyV1.McpServiceService, { exchange });
+  return { server, seen };
+}
+
+export async function shutDown(server: Server): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.tryShutdown((error) => (error ? reject(error) : resolve()));
+  });
+}
