@@ -37,7 +37,7 @@ const schema = `
     host INTEGER NOT NULL UNIQUE,
     direct_certificate_sha256 BLOB,
     direct_endpoint TEXT,
-    version TEXT,
+    services TEXT NOT NULL DEFAULT '[]',
     enrolled_at INTEGER NOT NULL,
     last_seen_at INTEGER
   ) STRICT;

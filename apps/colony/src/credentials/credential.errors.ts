@@ -56,7 +56,7 @@ export class JoinTokenRefused extends CoralError {
       kind: 'unauthenticated',
       reason: `join_token_${problem === 'unknown' ? 'invalid' : problem}`,
       message: messages[problem],
-      next: 'Make a new one with `coral agent token create` on the colony.',
+      next: 'Make a new one on the machine of the colony: `coral colony join-token create`.',
     });
   }
 }

@@ -17,11 +17,18 @@ export interface EnrolledAgent {
   /** Mesh driver `direct` only: its certificate, and where its end of the mesh listens. */
   directCertificateSha256: Uint8Array | undefined;
   directEndpoint: string | undefined;
-  /** As it announced itself last. */
-  version: string | undefined;
+  /** Services it spoke of. */
+  services: readonly string[];
   /** Wall clock, ms since the Unix epoch. */
   enrolledAt: number;
   lastSeenAt: number | undefined;
+}
+
+/** When an agent was last heard of, and all services it spoke of. */
+export interface Sighting {
+  /** Wall clock, ms since the Unix epoch. */
+  at: number;
+  services: ReadonlySet<string>;
 }
 
 interface AgentRow {
@@ -34,7 +41,7 @@ interface AgentRow {
   host: number;
   direct_certificate_sha256: Uint8Array | null;
   direct_endpoint: string | null;
-  version: string | null;
+  services: string;
   enrolled_at: number;
   last_seen_at: number | null;
 }
@@ -48,7 +55,7 @@ export class AgentRepository {
   }
 
   /** Part of the caller's transaction: an agent exists if and only if its join token is spent. */
-  insert(agent: Omit<EnrolledAgent, 'host' | 'directEndpoint' | 'version' | 'lastSeenAt'>): EnrolledAgent {
+  insert(agent: Omit<EnrolledAgent, 'host' | 'directEndpoint' | 'services' | 'lastSeenAt'>): EnrolledAgent {
     const taken = new Set(this.list().map((one) => one.host));
     const host = nextFreeHost(agentHosts, taken, Math.max(0, ...taken));
     this.db.sql
@@ -67,24 +74,21 @@ export class AgentRepository {
         agent.directCertificateSha256 ?? null,
         agent.enrolledAt,
       );
-    return { ...agent, host, directEndpoint: undefined, version: undefined, lastSeenAt: undefined };
+    return { ...agent, host, directEndpoint: undefined, services: [], lastSeenAt: undefined };
   }
 
-  /** What an agent says of itself at each start. */
-  announce(keyId: KeyId, said: { version: string; directEndpoint: string | undefined; at: number }): void {
+  setDirectEndpoint(agentId: AgentId, endpoint: string | undefined): void {
     this.db.transaction(() =>
-      this.db.sql
-        .prepare('UPDATE agents SET version = ?, direct_endpoint = ?, last_seen_at = ? WHERE key_id = ?')
-        .run(said.version, said.directEndpoint ?? null, said.at, keyId),
+      this.db.sql.prepare('UPDATE agents SET direct_endpoint = ? WHERE agent_id = ?').run(endpoint ?? null, agentId),
     );
   }
 
   /** Several agents at once, one commit: they are heard from far more often than this needs to be on disk. */
-  sawAll(seen: ReadonlyMap<KeyId, number>): void {
-    if (seen.size === 0) return;
+  saveSightings(sightings: ReadonlyMap<AgentId, Sighting>): void {
+    if (sightings.size === 0) return;
     this.db.transaction(() => {
-      const update = this.db.sql.prepare('UPDATE agents SET last_seen_at = ? WHERE key_id = ?');
-      for (const [keyId, at] of seen) update.run(at, keyId);
+      const update = this.db.sql.prepare('UPDATE agents SET last_seen_at = ?, services = ? WHERE agent_id = ?');
+      for (const [agentId, { at, services }] of sightings) update.run(at, JSON.stringify([...services]), agentId);
     });
   }
 
@@ -99,6 +103,12 @@ export class AgentRepository {
 
   findByKey(keyId: KeyId): EnrolledAgent | undefined {
     return this.select('WHERE key_id = ?', keyId)[0];
+  }
+
+  /** Whether the key belongs to anybody already: an agent or a lease. One key, one member. */
+  isOnMesh(keyId: KeyId): boolean {
+    const known = 'SELECT 1 FROM agents WHERE key_id = ?1 UNION ALL SELECT 1 FROM leases WHERE key_id = ?1';
+    return this.db.sql.prepare(known).get(keyId) !== undefined;
   }
 
   /** By id. */
@@ -123,7 +133,7 @@ function fromRow(row: AgentRow): EnrolledAgent {
     host: row.host,
     directCertificateSha256: row.direct_certificate_sha256 ?? undefined,
     directEndpoint: row.direct_endpoint ?? undefined,
-    version: row.version ?? undefined,
+    services: JSON.parse(row.services) as string[],
     enrolledAt: row.enrolled_at,
     lastSeenAt: row.last_seen_at ?? undefined,
   };

@@ -1,7 +1,7 @@
 import type { AuditLog } from '@coral/audit';
 import { CoralError } from '@coral/errors';
 import { agentIdOf, keyIdOf } from '@coral/model';
-import type { Clock, KeyId } from '@coral/model';
+import type { Clock } from '@coral/model';
 import type { ControlDb } from '../control/control-db.js';
 import type { JoinTokenRepository } from '../credentials/join-token.repository.js';
 import type { CallContext } from '../edge/call-context.js';
@@ -28,8 +28,6 @@ export interface EnrollParts {
   mesh: ColonyMesh;
   audit: Pick<AuditLog, 'append'>;
   clock: Clock;
-  /** True for keys of leases and for the colony's own. */
-  isOtherKey(keyId: KeyId): boolean;
 }
 
 /** How a permanent agent gets onto the mesh. Both answers have their audit row first. */
@@ -61,11 +59,6 @@ export class EnrollService {
     }
   }
 
-  /** At start: everybody who ever joined may connect again. */
-  resume(): void {
-    for (const agent of this.parts.agents.list()) this.parts.mesh.add(agent);
-  }
-
   private async letIn(request: EnrollRequest, call: CallContext): Promise<EnrolledAgent> {
     const { db, agents, joinTokens, mesh, clock } = this.parts;
     // The credential first: what is wrong with the rest is only told to those who hold one.
@@ -74,7 +67,7 @@ export class EnrollService {
     const agentId = agentIdOf(request.publicKey, 'agt');
     const keyId = keyIdOf(request.publicKey);
     const { agent, tokenId } = db.transaction(() => {
-      if (this.parts.isOtherKey(keyId) || agents.findByKey(keyId) !== undefined) throw new AgentKeyInUse();
+      if (mesh.isOwnKey(request.publicKey) || agents.isOnMesh(keyId)) throw new AgentKeyInUse();
       const token = joinTokens.spend(request.joinToken, agentId);
       const enrolled = agents.insert({
         agentId,

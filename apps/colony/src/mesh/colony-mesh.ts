@@ -1,3 +1,4 @@
+import { keyIdOf } from '@coral/model';
 import type { Clock, KeyId } from '@coral/model';
 import { openDirectMesh } from '@coral/mesh';
 import type { DirectMeshOptions, Mesh } from '@coral/mesh';
@@ -10,8 +11,6 @@ import { wireguardConfigText } from './wireguard-config.js';
 export interface ColonyMeshOptions {
   keysDirectory: string;
   plan: AddressPlan;
-  /** host:port (UDP) that members are told to find the colony at. */
-  endpoint: string;
   /** Mesh driver `direct`: loopback only, port 0 takes a free one. */
   listen: { host: string; port: number };
   production: boolean;
@@ -36,7 +35,7 @@ export class ColonyMesh implements AsyncDisposable {
   readonly mesh: Mesh;
   readonly plan: AddressPlan;
   private readonly publicKey: Uint8Array;
-  private readonly endpoint: string;
+  private endpoint = '';
   private readonly direct: { endpoint: string; certificateSha256: Buffer };
 
   private constructor(mesh: Mesh, publicKey: Uint8Array, direct: ColonyMesh['direct'], options: ColonyMeshOptions) {
@@ -44,7 +43,6 @@ export class ColonyMesh implements AsyncDisposable {
     this.publicKey = publicKey;
     this.direct = direct;
     this.plan = options.plan;
-    this.endpoint = options.endpoint;
   }
 
   static async open(options: ColonyMeshOptions): Promise<ColonyMesh> {
@@ -60,9 +58,18 @@ export class ColonyMesh implements AsyncDisposable {
     return this.mesh.driver === 'direct';
   }
 
-  /** host:port of the driver `direct`, chosen by the system when the configuration said port 0. */
-  get directEndpoint(): string {
-    return this.direct.endpoint;
+  /** The TCP port of the driver `direct`, chosen by the system when the configuration said port 0. */
+  get port(): number {
+    return Number(this.direct.endpoint.slice(this.direct.endpoint.lastIndexOf(':') + 1));
+  }
+
+  /** host:port (UDP) that members are told to find the colony at; known once the public port is. */
+  announce(endpoint: string): void {
+    this.endpoint = endpoint;
+  }
+
+  isOwnKey(publicKey: Uint8Array): boolean {
+    return keyIdOf(publicKey) === this.mesh.keyId;
   }
 
   /** From here on its connections are accepted. A member without a certificate cannot come in over `direct`: a no-op. */
