@@ -35,6 +35,7 @@ export const agentConfigSchema = z.strictObject({
     ca_fingerprint: z.string().regex(/^sha256:[0-9a-f]{64}$/i, 'expected sha256: and 64 hexadecimal digits'),
   }),
   join_token: secretField().optional(),
+  join_token_file: z.string().min(1).optional(),
   otlp: z
     .strictObject({
       grpc: z.strictObject({ listen: listenField('127.0.0.1:4317') }).prefault({}),

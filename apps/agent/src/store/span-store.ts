@@ -255,6 +255,7 @@ export class SpanStore implements AsyncDisposable {
           this.#lastSeq = Math.max(this.#lastSeq, file.maxSeq);
           if (this.isHot(file)) await remember(database.writer, file);
         }
+        if (database.files.length === 0) await database.create(newSpanFile(directory, clock.now()));
         this.#database = database;
         this.#problem = undefined;
         return database;
