@@ -1,34 +1,20 @@
-import { existsSync, mkdirSync, realpathSync, renameSync, writeFileSync, rmSync } from 'node:fs';
+import { mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { DuckDBInstance, type DuckDBConnection, type DuckDBValue, type JS } from '@duckdb/node-api';
+import type { DuckDBConnection, DuckDBValue, JS } from '@duckdb/node-api';
 import { CoralError } from '@coral/errors';
-import { schemaSql } from './schema.js';
+import {
+  damageMark,
+  fileName,
+  openChecked,
+  openOrSetAside,
+  type DatabaseOptions,
+  type OpenDatabase,
+  type SetAside,
+} from './open-database.js';
 import { DataDirectoryInUse, DataDirectoryUnusable, TelemetryUnavailable } from './telemetry-store.errors.js';
 
 export type Row = Record<string, JS>;
 export type Params = Record<string, DuckDBValue>;
-
-/** Something whose loss an operator must hear of: a damaged file was renamed and an emptier one took its place. */
-export interface SetAside {
-  file: string;
-  movedTo: string;
-  /** `wal`: the newest rows are lost, the rest is there. `database`: everything is. */
-  lost: 'wal' | 'database';
-  cause: string;
-}
-
-export interface DatabaseOptions {
-  /** Holds `telemetry.duckdb`; made when missing. */
-  directory: string;
-  memoryLimit: string;
-  threads: number;
-  /** Wall clock ms, for the names of files set aside. */
-  now: number;
-}
-
-const fileName = 'telemetry.duckdb';
-/** Written when a running store meets damage: the next start then sets the file aside without trusting its looks. */
-const damageMark = 'telemetry.damaged';
 
 /**
  * DuckDB lets one process open a file twice, and closing the second handle drops the lock of the first (POSIX record
@@ -39,38 +25,41 @@ const openFiles = new Set<string>();
 /** One DuckDB file with one writer: writes go one after the other, each reader has a connection and a snapshot of its own. */
 export class Database {
   readonly #file: string;
-  readonly #directory: string;
-  readonly #instance: DuckDBInstance;
-  readonly #writer: DuckDBConnection;
+  readonly #options: DatabaseOptions;
+  #open: OpenDatabase | undefined;
+  /** The engine refuses everything after a failed checkpoint, until the file is opened again. */
+  #invalid = false;
+  #reopening: Promise<OpenDatabase> | undefined;
   #queue: Promise<unknown> = Promise.resolve();
+  readonly #readers = new Set<Promise<unknown>>();
   #closed = false;
 
-  private constructor(file: string, directory: string, instance: DuckDBInstance, writer: DuckDBConnection) {
+  private constructor(file: string, options: DatabaseOptions, open: OpenDatabase) {
     this.#file = file;
-    this.#directory = directory;
-    this.#instance = instance;
-    this.#writer = writer;
+    this.#options = options;
+    this.#open = open;
   }
 
   /**
    * Opens or makes the file. A damaged one is renamed, told in `setAside`, and a new one begins: a colony with an empty
    * memory serves, one in a crash loop does not. Errors: `data_directory_in_use`, `data_directory_unusable`.
    */
-  static async open(options: DatabaseOptions): Promise<{ database: Database; setAside: SetAside[] }> {
+  static async open(given: DatabaseOptions): Promise<{ database: Database; setAside: SetAside[] }> {
     let directory: string;
     try {
-      mkdirSync(options.directory, { recursive: true, mode: 0o700 });
-      directory = realpathSync(options.directory);
+      mkdirSync(given.directory, { recursive: true, mode: 0o700 });
+      directory = realpathSync(given.directory);
     } catch (thrown) {
-      throw new DataDirectoryUnusable(options.directory, 'it cannot be made', thrown);
+      throw new DataDirectoryUnusable(given.directory, 'it cannot be made', thrown);
     }
+    const options = { ...given, directory };
     const file = join(directory, fileName);
     if (openFiles.has(file)) throw new DataDirectoryInUse(directory);
     openFiles.add(file);
     try {
       const setAside: SetAside[] = [];
-      const opened = await openOrSetAside(file, options, setAside);
-      return { database: new Database(file, directory, ...opened), setAside };
+      const open = await openOrSetAside(file, options, setAside);
+      return { database: new Database(file, options, open), setAside };
     } catch (thrown) {
       openFiles.delete(file);
       throw thrown;
@@ -85,49 +74,68 @@ export class Database {
   }
 
   async #transact<T>(work: (sql: WriteSession) => Promise<T>): Promise<T> {
-    if (this.#closed) throw new TelemetryUnavailable('it is closed', undefined);
+    const { writer } = await this.#usable();
     try {
-      await this.#writer.run('BEGIN');
-      const result = await work(new WriteSession(this.#writer));
-      await this.#writer.run('COMMIT');
+      await writer.run('BEGIN');
+      const result = await work(new WriteSession(writer));
+      await writer.run('COMMIT');
       return result;
     } catch (thrown) {
       // After a failed COMMIT there is no transaction left to roll back; the first error is the one that matters.
-      await this.#writer.run('ROLLBACK').catch(() => undefined);
+      await writer.run('ROLLBACK').catch(() => undefined);
       throw this.#refused(thrown);
     }
+  }
+
+  /**
+   * All that `work` reads is one moment of the store, whatever is written meanwhile; it must not call the database again.
+   * Aborting interrupts the engine.
+   */
+  async read<T>(work: (sql: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted();
+    return await this.#beside(async (connection) => {
+      const interrupt = (): void => connection.interrupt();
+      signal?.addEventListener('abort', interrupt, { once: true });
+      try {
+        await connection.run('BEGIN TRANSACTION READ ONLY');
+        return await work(new Session(connection));
+      } catch (thrown) {
+        signal?.throwIfAborted();
+        throw thrown;
+      } finally {
+        signal?.removeEventListener('abort', interrupt);
+      }
+    });
   }
 
   /** Runs statements on a connection of their own, beside the writes; `always` runs after them, whatever happened. */
   async apart(statements: readonly string[], always: readonly string[]): Promise<void> {
-    if (this.#closed) throw new TelemetryUnavailable('it is closed', undefined);
-    const connection = await this.#instance.connect();
-    try {
-      for (const statement of statements) await connection.run(statement);
-    } catch (thrown) {
-      throw this.#refused(thrown);
-    } finally {
-      for (const statement of always) await connection.run(statement).catch(() => undefined);
-      connection.closeSync();
-    }
+    await this.#beside(async (connection) => {
+      try {
+        for (const statement of statements) await connection.run(statement);
+      } finally {
+        for (const statement of always) await connection.run(statement).catch(() => undefined);
+      }
+    });
   }
 
-  /** All that `work` reads is one moment of the store, whatever is written meanwhile. Aborting interrupts the engine. */
-  async read<T>(work: (sql: Session) => Promise<T>, signal?: AbortSignal): Promise<T> {
-    signal?.throwIfAborted();
-    if (this.#closed) throw new TelemetryUnavailable('it is closed', undefined);
-    const connection = await this.#instance.connect();
-    const interrupt = (): void => connection.interrupt();
-    signal?.addEventListener('abort', interrupt, { once: true });
+  async #beside<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+    const { instance } = await this.#usable();
+    const connection = await instance.connect();
+    const running = work(connection)
+      .catch((thrown: unknown) => {
+        throw this.#refused(thrown);
+      })
+      .finally(() => connection.closeSync());
+    const settled = running.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#readers.add(settled);
     try {
-      await connection.run('BEGIN TRANSACTION READ ONLY');
-      return await work(new Session(connection));
-    } catch (thrown) {
-      signal?.throwIfAborted();
-      throw this.#refused(thrown);
+      return await running;
     } finally {
-      signal?.removeEventListener('abort', interrupt);
-      connection.closeSync();
+      this.#readers.delete(settled);
     }
   }
 
@@ -136,26 +144,54 @@ export class Database {
     if (this.#closed) return;
     await this.#queue;
     this.#closed = true;
+    await Promise.all(this.#readers);
     try {
-      await this.#writer.run('CHECKPOINT').catch(() => undefined); // readers may still be in; the log stays, and is safe
-      this.#writer.closeSync();
-      this.#instance.closeSync();
+      await this.#reopening?.catch(() => undefined);
+      // A checkpoint that fails leaves the log as it is: the next start reads it.
+      await this.#open?.writer.run('CHECKPOINT').catch(() => undefined);
+      this.#letGo();
     } finally {
       openFiles.delete(this.#file);
     }
   }
 
+  #letGo(): void {
+    this.#open?.writer.closeSync();
+    this.#open?.instance.closeSync();
+    this.#open = undefined;
+  }
+
+  async #usable(): Promise<OpenDatabase> {
+    if (this.#closed) throw new TelemetryUnavailable('it is closed', undefined);
+    if (this.#open !== undefined && !this.#invalid) return this.#open;
+    this.#reopening ??= this.#reopen().finally(() => (this.#reopening = undefined));
+    return await this.#reopening;
+  }
+
+  /** The old instance must be gone first: its readers hold it, and they fail at once. Errors: `telemetry_unavailable`. */
+  async #reopen(): Promise<OpenDatabase> {
+    await Promise.all(this.#readers);
+    this.#letGo();
+    try {
+      this.#open = await openChecked(this.#file, this.#options);
+      this.#invalid = false;
+      return this.#open;
+    } catch (thrown) {
+      throw this.#refused(thrown);
+    }
+  }
+
+  /** Engine errors are about disk and memory, and said so; anything else is a bug of ours and stays what it is. */
   #refused(thrown: unknown): unknown {
-    if (thrown instanceof CoralError || !(thrown instanceof Error)) return thrown;
-    if (isDamage(thrown.message)) {
-      writeFileSync(join(this.#directory, damageMark), `${thrown.message}\n`);
+    if (thrown instanceof CoralError || !(thrown instanceof Error) || !isEngineTrouble(thrown.message)) return thrown;
+    const { message } = thrown;
+    if (/FATAL Error|invalidated/.test(message)) this.#invalid = true;
+    if (isDamage(message)) {
+      writeFileSync(join(this.#options.directory, damageMark), `${message}\n`);
       return new TelemetryUnavailable('its file is damaged; the next start sets it aside', thrown);
     }
-    if (/No space left|IO Error|invalidated|Out of Memory/i.test(thrown.message)) {
-      const why = /No space left/i.test(thrown.message) ? 'the disk is full' : 'the storage engine refused';
-      return new TelemetryUnavailable(why, thrown);
-    }
-    return thrown;
+    const full = /No space left|File too large|Disk quota/i.test(message);
+    return new TelemetryUnavailable(full ? 'the disk is full' : 'the storage engine refused', thrown);
   }
 }
 
@@ -196,67 +232,9 @@ export class WriteSession extends Session {
 
 export type Appender = Awaited<ReturnType<DuckDBConnection['createAppender']>>;
 
-async function openOrSetAside(
-  file: string,
-  options: DatabaseOptions,
-  setAside: SetAside[],
-): Promise<[DuckDBInstance, DuckDBConnection]> {
-  const mark = join(options.directory, damageMark);
-  const stamp = new Date(options.now).toISOString().replaceAll(/[:.]/g, '-');
-  const moveAway = (path: string, lost: SetAside['lost'], cause: string): void => {
-    let movedTo = `${path}.damaged-${stamp}`;
-    for (let i = 2; existsSync(movedTo); i += 1) movedTo = `${path}.damaged-${stamp}-${i}`;
-    renameSync(path, movedTo);
-    setAside.push({ file: path, movedTo, lost, cause });
-  };
-  if (existsSync(mark)) {
-    if (existsSync(file)) moveAway(file, 'database', 'damage was met while it was in use');
-    if (existsSync(`${file}.wal`)) moveAway(`${file}.wal`, 'wal', 'it belonged to the damaged file');
-    rmSync(mark);
-  }
-  // At most three ways: as it is, without its write-ahead log, anew.
-  for (;;) {
-    try {
-      return await openChecked(file, options);
-    } catch (thrown) {
-      const message = thrown instanceof Error ? thrown.message : String(thrown);
-      refuseIfSound(message, options.directory, thrown);
-      if (existsSync(`${file}.wal`)) moveAway(`${file}.wal`, 'wal', message);
-      else if (existsSync(file) && setAside.at(-1)?.lost !== 'database') moveAway(file, 'database', message);
-      else throw new DataDirectoryUnusable(options.directory, 'a new database cannot be made there', thrown);
-    }
-  }
-}
-
-async function openChecked(file: string, options: DatabaseOptions): Promise<[DuckDBInstance, DuckDBConnection]> {
-  const instance = await DuckDBInstance.create(file, {
-    memory_limit: options.memoryLimit,
-    threads: String(options.threads),
-    autoinstall_known_extensions: 'false',
-    autoload_known_extensions: 'false',
-  });
-  try {
-    const connection = await instance.connect();
-    for (const statement of schemaSql) await connection.run(statement);
-    return [instance, connection];
-  } catch (thrown) {
-    instance.closeSync();
-    throw thrown;
-  }
-}
-
-/** Refusals that say nothing about the file's health. Setting it aside for one of these would throw good data away. */
-function refuseIfSound(message: string, directory: string, cause: unknown): void {
-  if (/Could not set lock/i.test(message)) throw new DataDirectoryInUse(directory, cause);
-  if (/Permission denied/i.test(message)) throw new DataDirectoryUnusable(directory, 'permission denied', cause);
-  if (/Read-only file system/i.test(message)) throw new DataDirectoryUnusable(directory, 'it is read-only', cause);
-  if (/No space left/i.test(message)) throw new DataDirectoryUnusable(directory, 'the disk is full', cause);
-  if (/Too many open files|Out of Memory/i.test(message)) {
-    throw new DataDirectoryUnusable(directory, 'this process has too little memory or too few file handles', cause);
-  }
-  if (/version number \d+, but we can only read/i.test(message)) {
-    throw new DataDirectoryUnusable(directory, 'a newer version wrote it', cause);
-  }
+/** Engine errors read `IO Error: …`. Those named here are mistakes in our own SQL. */
+function isEngineTrouble(message: string): boolean {
+  return /^(?!Binder|Parser|Catalog|Conversion|Invalid Input)[A-Z][\w ]* Error: /.test(message);
 }
 
 function isDamage(message: string): boolean {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { emptyHistogram } from '@coral/model';
 import { healthWindows, judgeHealth, type HealthFacts, type HealthSample } from './health.js';
-import { histogram } from './spec-support.js';
+import { histogram } from './testing/store-fixture.js';
 
 const now = Date.parse('2026-05-04T12:00:00Z');
 const sample = (lengthMs: number, requests: number, errors: number, ms: number): HealthSample => ({

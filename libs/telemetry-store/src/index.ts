@@ -5,7 +5,7 @@ export {
   type StoreTotals,
   type TelemetryStoreOptions,
 } from './telemetry-store.js';
-export type { SetAside } from './database.js';
+export type { SetAside } from './open-database.js';
 export { batchLimits, type RefusalReason } from './ingest/check-batch.js';
 export { publishedViews, type Snapshot } from './snapshot.js';
 export type { AgentReport, EventSelection, KnownService, TelemetryView } from './read/telemetry-view.js';

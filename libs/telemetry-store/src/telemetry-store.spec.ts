@@ -1,6 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { percentile } from '@coral/model';
-import { batch, edgeWindow, HandClock, link, openStore, randomFrom, serviceWindow, sighting } from './spec-support.js';
+import {
+  batch,
+  edgeWindow,
+  HandClock,
+  link,
+  openStore,
+  randomFrom,
+  serviceWindow,
+  sighting,
+} from './testing/store-fixture.js';
 
 const noon = Date.parse('2026-05-04T12:00:00Z');
 const all = { from: 0, to: noon + 86_400_000 };

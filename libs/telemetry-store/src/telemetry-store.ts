@@ -1,6 +1,7 @@
 import type { Clock } from '@coral/model';
 import type { colonyV1 } from '@coral/rpc';
-import { Database, type SetAside } from './database.js';
+import { Database } from './database.js';
+import type { SetAside } from './open-database.js';
 import { checkBatch, type RefusalReason } from './ingest/check-batch.js';
 import { ingestBatch } from './ingest/ingest-batch.js';
 import { TelemetryView } from './read/telemetry-view.js';
@@ -38,6 +39,8 @@ export interface IngestResult {
   refused: Partial<Record<RefusalReason, number>>;
   clamped: number;
   trimmed: number;
+  /** Services of the rows that were kept. */
+  services: string[];
 }
 
 /** Counts since this process opened the store. */
@@ -89,7 +92,7 @@ export class TelemetryStore implements AsyncDisposable {
         // Agents have forgotten what the lost rows held: no outbox may wait for batches that nobody has any more.
         await database.write(async (sql) => {
           await sql.run('UPDATE outbox SET resync = true');
-          await sql.run(`INSERT INTO store_fact VALUES ('rows_lost', $now::VARCHAR)`, { now: options.clock.now() });
+          await sql.run(`INSERT INTO store_fact VALUES ('rows_lost', $now)`, { now: String(options.clock.now()) });
         });
       }
       return new TelemetryStore(database, setAside, options);
@@ -122,7 +125,10 @@ export class TelemetryStore implements AsyncDisposable {
     const { refused, clamped, trimmed } = checked;
     this.#count(duplicate, checked);
     await this.#pruneIfDue(arrivalMs);
-    return { durableSeq, duplicate, refused, clamped, trimmed };
+    const services = [
+      ...new Set([...checked.windows, ...checked.edges, ...checked.sightings].map((row) => row.service)),
+    ];
+    return { durableSeq, duplicate, refused, clamped, trimmed, services };
   }
 
   #count(duplicate: boolean, checked: ReturnType<typeof checkBatch>): void {

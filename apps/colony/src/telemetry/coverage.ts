@@ -1,5 +1,5 @@
 import { formatDuration } from '@coral/model';
-import type { AgentReport, KnownService } from '@coral/telemetry-store';
+import type { AgentReport, KnownService, TelemetryView } from '@coral/telemetry-store';
 import type { Coverage } from '@coral/tools';
 import { labelOf, type AgentInfo } from './agents.js';
 
@@ -19,6 +19,16 @@ export interface CoverageQuestion {
   from: number;
   to: number;
   stalenessMs: number;
+  /** When a damaged store was set aside, ms. */
+  rowsLostMs?: number | undefined;
+}
+
+/** Gathers what {@link coverageOf} needs from the same moment of the store as the answer. */
+export async function readCoverage(
+  view: TelemetryView,
+  question: Omit<CoverageQuestion, 'reports' | 'rowsLostMs'>,
+): Promise<Covered> {
+  return coverageOf({ ...question, reports: await view.agentReports(), rowsLostMs: await view.rowsLostMs() });
 }
 
 export interface Covered {
@@ -35,6 +45,11 @@ export function coverageOf(question: CoverageQuestion): Covered {
   const knownBy = new Map(question.services.map((service) => [service.name, service.agentIds]));
   const coverage: Coverage = { asked: 0, answered: [], late: [], silent: [], denied: [] };
   const notes: string[] = [];
+  if (question.rowsLostMs !== undefined && question.rowsLostMs > question.from) {
+    notes.push(
+      `the telemetry file was damaged and set aside at ${at(question.rowsLostMs)}: data from before is missing`,
+    );
+  }
   const silentByService = new Map<string, string[]>();
   for (const agent of relevantAgents(question, knownBy)) {
     coverage.asked += 1;

@@ -50,9 +50,8 @@ export class TelemetryIntake {
     request: colonyV1.PushSummaryRequest,
   ): Promise<colonyV1.PushSummaryResponse> {
     const { agentId } = this.#agentOf(peer);
-    const { durableSeq } = await this.#store.ingest(agentId, request);
-    const spoken = [...request.windows, ...request.edges, ...request.sightings].map((row) => row.service);
-    this.#registry.touch(agentId, this.#clock.now(), [...new Set(spoken)]);
+    const { durableSeq, services } = await this.#store.ingest(agentId, request);
+    this.#registry.touch(agentId, this.#clock.now(), services);
     return { durableSeq };
   }
 

@@ -135,6 +135,12 @@ export class TelemetryView {
     });
   }
 
+  /** When a damaged file was last set aside, ms: what came before is missing in part or in whole. Undefined: never. */
+  async rowsLostMs(): Promise<number | undefined> {
+    const row = await this.#sql.row(`SELECT max(value::BIGINT) AS at_ms FROM store_fact WHERE name = 'rows_lost'`);
+    return row === undefined || row['at_ms'] === null ? undefined : numberOf(row, 'at_ms');
+  }
+
   async agentReports(): Promise<AgentReport[]> {
     const rows = await this.#sql.rows('SELECT * FROM agent_report ORDER BY agent_id');
     return rows.map((row) => ({

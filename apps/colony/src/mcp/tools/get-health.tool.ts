@@ -1,6 +1,6 @@
 import type { GetHealthArgs, GetHealthData, ToolContext, ToolEnvelope, ToolHandler } from '@coral/tools';
 import { answerHealth } from '../../telemetry/answer-health.js';
-import { coverageOf } from '../../telemetry/coverage.js';
+import { readCoverage } from '../../telemetry/coverage.js';
 import { envelope } from '../../telemetry/envelope.js';
 import { matchServices } from '../../telemetry/service-pattern.js';
 import { withDefaults, type ToolDeps } from './tool-deps.js';
@@ -18,9 +18,8 @@ export class GetHealthTool implements ToolHandler<'coral_get_health'> {
     const { store, agents, health, stalenessMs } = this.#deps;
     return await store.read(async (view) => {
       const services = await view.services();
-      const { coverage, notes, silentByService } = coverageOf({
+      const { coverage, notes, silentByService } = await readCoverage(view, {
         agents: agents.list(),
-        reports: await view.agentReports(),
         services,
         from: now - health.recentMs,
         to: now,

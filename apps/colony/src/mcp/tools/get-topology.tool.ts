@@ -1,7 +1,7 @@
 import { rangeArgument } from '@coral/telemetry-store';
 import type { GetTopologyArgs, GetTopologyData, ToolContext, ToolEnvelope, ToolHandler } from '@coral/tools';
 import { answerTopology, type TopologyAnswer } from '../../telemetry/answer-topology.js';
-import { coverageOf } from '../../telemetry/coverage.js';
+import { readCoverage } from '../../telemetry/coverage.js';
 import { envelope } from '../../telemetry/envelope.js';
 import { toDot } from '../../telemetry/graphviz.js';
 import { withDefaults, type ToolDeps } from './tool-deps.js';
@@ -20,9 +20,8 @@ export class GetTopologyTool implements ToolHandler<'coral_get_topology'> {
     return await this.#deps.store.read(async (view) => {
       const answer = await answerTopology(view, rangeMs, now, await view.dataBegin());
       const { nodes, edges, window, newest } = answer;
-      const { coverage, notes } = coverageOf({
+      const { coverage, notes } = await readCoverage(view, {
         agents: this.#deps.agents.list(),
-        reports: await view.agentReports(),
         services: await view.services(),
         from: window.from,
         to: window.to,

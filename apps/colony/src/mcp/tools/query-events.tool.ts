@@ -1,7 +1,7 @@
 import { rangeArgument, serviceArgument } from '@coral/telemetry-store';
 import type { QueryEventsArgs, QueryEventsData, ToolContext, ToolEnvelope, ToolHandler } from '@coral/tools';
 import { answerEvents } from '../../telemetry/answer-events.js';
-import { coverageOf } from '../../telemetry/coverage.js';
+import { readCoverage } from '../../telemetry/coverage.js';
 import { envelope } from '../../telemetry/envelope.js';
 import { withDefaults, type ToolDeps } from './tool-deps.js';
 
@@ -22,9 +22,8 @@ export class QueryEventsTool implements ToolHandler<'coral_query_events'> {
       const service = args.service === undefined ? undefined : serviceArgument(args.service.trim(), names, 'service');
       const types = args.event_type === undefined ? [] : [args.event_type];
       const answer = await answerEvents(view, { types, service, rangeMs }, now);
-      const { coverage, notes } = coverageOf({
+      const { coverage, notes } = await readCoverage(view, {
         agents: this.#deps.agents.list(),
-        reports: await view.agentReports(),
         services,
         service,
         from: answer.from,

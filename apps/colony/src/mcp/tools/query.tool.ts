@@ -7,7 +7,7 @@ import {
 } from '@coral/telemetry-store';
 import type { QueryArgs, QueryData, ToolContext, ToolEnvelope, ToolHandler } from '@coral/tools';
 import { answerMetrics } from '../../telemetry/answer-metrics.js';
-import { coverageOf, type Covered } from '../../telemetry/coverage.js';
+import { readCoverage, type Covered } from '../../telemetry/coverage.js';
 import { envelope } from '../../telemetry/envelope.js';
 import { answerWindow, type AnswerWindow } from '../../telemetry/window.js';
 import { answerEvents } from '../../telemetry/answer-events.js';
@@ -40,9 +40,8 @@ export class QueryTool implements ToolHandler<'coral_query'> {
     });
     const dataBegin = await view.dataBegin();
     const { window } = answerWindow(now, question.rangeMs, dataBegin);
-    const covered = coverageOf({
+    const covered = await readCoverage(view, {
       agents: this.#deps.agents.list(),
-      reports: await view.agentReports(),
       services,
       service: question.service,
       agentId: question.agentId,
@@ -112,9 +111,8 @@ export class QueryTool implements ToolHandler<'coral_query'> {
     const { dataBegin, covered } = await store.read(
       async (view) => ({
         dataBegin: await view.dataBegin(),
-        covered: coverageOf({
+        covered: await readCoverage(view, {
           agents: agents.list(),
-          reports: await view.agentReports(),
           services: await view.services(),
           from: snapshot.from,
           to: snapshot.asOf,

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { emptyHistogram, recordValue, type Clock, type Histogram } from '@coral/model';
 import type { colonyV1 } from '@coral/rpc';
-import { TelemetryStore, type TelemetryStoreOptions } from './telemetry-store.js';
+import { TelemetryStore, type TelemetryStoreOptions } from '../telemetry-store.js';
 
 /** Specs only. */
 export class HandClock implements Clock {
