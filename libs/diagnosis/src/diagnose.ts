@@ -1,0 +1,69 @@
+import { answerCalm } from './calm.js';
+import type { Change } from './change-point.js';
+import { answerYoung, reportOf } from './young.js';
+import { rankCauses, type Candidate } from './cause.js';
+import { writeAnswer } from './answer.js';
+import type { Diagnosis, Observations, Question, Verdict } from './diagnosis.js';
+import { gatherEvidence, ruleOut } from './evidence.js';
+import { findGaps } from './gaps.js';
+import { findLocus, type Locus } from './locus.js';
+import { findSymptom, subjectOf } from './symptom.js';
+import { Survey } from './survey.js';
+
+/** The next best candidate this near to the first makes the first one doubtful. */
+const rivalry = 0.05;
+/** Share of the symptom that a cause must account for to be confirmed. */
+const leastExplained = 0.5;
+
+/** CONFIRMED without a weakness, LIKELY with one, INCONCLUSIVE with more. */
+function judge(survey: Survey, locus: Locus, causes: readonly Candidate[]): Verdict {
+  const [best, second] = causes as [Candidate, Candidate | undefined];
+  const weaknesses = [
+    best.timing !== 'close',
+    locus.explained < leastExplained || locus.mixed,
+    second !== undefined && second.timing === 'close' && best.score - second.score < rivalry,
+    best.cause.kind === 'service',
+    best.event === undefined && survey.o.silentAgents.length > 0,
+  ].filter(Boolean).length;
+  if (weaknesses === 0) return 'CONFIRMED';
+  return weaknesses === 1 ? 'LIKELY' : 'INCONCLUSIVE';
+}
+
+/** Fewer points of a change that nothing explains are as likely a stall that will pass; a slight change needs more. */
+const youngPoints = { any: 3, slight: 6, slightRatio: 1.5 } as const;
+
+function isTooYoung({ before, after, until, pointsAfter }: Change, locus: Locus, best: Candidate): boolean {
+  if (locus.change.fading) return true;
+  if (best.cause.kind !== 'service' || until !== null) return false;
+  return pointsAfter < (after < before * youngPoints.slightRatio ? youngPoints.slight : youngPoints.any);
+}
+
+/**
+ * Which change explains the symptom asked about; or that nothing is wrong, or that too little is known. Pure: the same
+ * observations give the same answer, whatever their order and whatever the services are called. Method and limits:
+ * docs/diagnosis.md.
+ */
+export function diagnose(question: Question, o: Observations): Diagnosis {
+  const survey = new Survey(o);
+  const subject = subjectOf(survey, question);
+  const symptom = findSymptom(survey, subject, question.symptom);
+  const gaps = findGaps(survey, subject);
+  if (symptom === undefined) return answerCalm(survey, question, subject, gaps);
+  const locus = findLocus(survey, symptom.node, symptom.change);
+  const causes = rankCauses(survey, locus, symptom);
+  const best = causes[0] as Candidate;
+  if (isTooYoung(symptom.change, locus, best)) return answerYoung(survey, question, symptom, gaps);
+  const verdict = judge(survey, locus, causes);
+  const evidence = gatherEvidence(survey, symptom, locus, best);
+  const ruledOut = ruleOut(survey, symptom, locus, best);
+  return {
+    verdict,
+    symptom: reportOf(symptom),
+    cause: best.cause,
+    ranked: causes.map(({ cause, score, why }) => ({ cause, score, why })),
+    evidence,
+    ruledOut,
+    gaps,
+    text: writeAnswer(survey, { question, symptom, locus, best, verdict, ruledOut, gaps }),
+  };
+}
