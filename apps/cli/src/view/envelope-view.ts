@@ -6,7 +6,7 @@ import { count, formatAge, formatTime } from './words.js';
 /** What stands above every table: the window that was really covered and how fresh it is. */
 export function headLines({ window, freshness }: ToolEnvelope, title?: string): string[] {
   const [from, to] = [Date.parse(window.from), Date.parse(window.to)];
-  const length = Number.isNaN(to - from) ? '' : ` (${formatDuration(to - from)})`;
+  const length = to > from ? ` (${formatDuration(to - from)})` : '';
   const sameDay = window.from.slice(0, 10) === window.to.slice(0, 10);
   const end = sameDay ? formatTime(window.to).slice(11) : formatTime(window.to);
   const fresh = freshness.age_ms === null ? 'no datum' : `newest ${formatAge(freshness.age_ms)}`;
@@ -19,12 +19,18 @@ export function sections(...parts: readonly (readonly string[])[]): string[] {
   return parts.filter((part) => part.length > 0).flatMap((part, i) => (i === 0 ? part : ['', ...part]));
 }
 
+const statusLines: Record<string, string[] | undefined> = {
+  no_data: ['No data: nothing was recorded for this question in this window.'],
+  nothing_visible: ['Nothing visible: there is data, but none of it is yours to see.'],
+};
+/** A note of the colony that says it already, and knows more. */
+const sameFact: Record<string, RegExp | undefined> = { no_data: /^no data\b/i, nothing_visible: /^nothing visible\b/i };
+
 /** What stands below: everything without which the numbers above could mislead. */
 export function footLines(envelope: ToolEnvelope): string[] {
   const { status, truncation, sampling, notes, coverage } = envelope;
   const facts = [
-    ...(status === 'no_data' ? ['No data: nothing was recorded for this question in this window.'] : []),
-    ...(status === 'nothing_visible' ? ['Nothing visible: there is data, but none of it is yours to see.'] : []),
+    ...(notes.some((note) => sameFact[status]?.test(note)) ? [] : (statusLines[status] ?? [])),
     ...coverageLines(coverage),
     ...(truncation.truncated ? [`Truncated: ${truncation.note ?? 'there is more than is shown.'}`] : []),
     ...(sampling.factor === 1 ? [] : [`Sampled: each request shown stands for ${sampling.factor}.`]),

@@ -10,7 +10,8 @@ export function queryView(envelope: ToolEnvelope<QueryData>, width: number): str
     return sections(headLines(envelope, data.canonical), metricTable(data.rows, width), footLines(envelope));
   }
   if (data.kind === 'events') {
-    return sections(headLines(envelope, data.canonical), eventTable(data.events, width), footLines(envelope));
+    const none = envelope.status === 'ok' && data.events.length === 0 ? ['No events.'] : [];
+    return sections(headLines(envelope, data.canonical), none, eventTable(data.events, width), footLines(envelope));
   }
   return sections(headLines(envelope), dataTable(data, width), footLines(envelope));
 }

@@ -134,6 +134,9 @@ describe('views at 80 columns', () => {
       "
     `);
     expect(queryView(envelope(data, { status: 'nothing_visible' }), 80).join('\n')).toContain('Nothing visible');
+    const told = eventsView(envelope({ events: [] }, { status: 'no_data', notes: ['no data: no agent yet'] }), 80);
+    expect(told.slice(2)).toEqual(['no data: no agent yet']);
+    expect(eventsView(envelope({ events: [] }), 80).at(-1)).toBe('No events.');
   });
 
   it('lists events, and cuts a long one instead of breaking the table', () => {
