@@ -1,7 +1,7 @@
 import { systemClock, type Clock } from '@coral/model';
 import { Command } from '@oclif/core/command';
-import { chooseColony, type PinnedColony } from './config/choose-colony.js';
-import { loadCliConfig, type CliConfig } from './config/cli-config.js';
+import type { PinnedColony } from './config/choose-colony.js';
+import type { CliConfig } from './config/cli-config.js';
 import { cliPaths, type CliPaths } from './config/cli-paths.js';
 
 /** What every command has at hand. Errors are thrown; main.ts prints them and decides the exit code. */
@@ -10,11 +10,14 @@ export abstract class CliCommand extends Command {
   protected readonly env: NodeJS.ProcessEnv = process.env;
   protected readonly paths: CliPaths = cliPaths(process.env);
 
-  protected loadConfig(): Promise<CliConfig> {
+  // Imported where they are used: help and errors about arguments need no reader of config files.
+  protected async loadConfig(): Promise<CliConfig> {
+    const { loadCliConfig } = await import('./config/cli-config.js');
     return loadCliConfig(this.paths.config);
   }
 
-  protected chooseColony(config: CliConfig, asked: string | undefined): PinnedColony {
+  protected async chooseColony(config: CliConfig, asked: string | undefined): Promise<PinnedColony> {
+    const { chooseColony } = await import('./config/choose-colony.js');
     return chooseColony(config, asked, this.paths.config);
   }
 

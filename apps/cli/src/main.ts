@@ -1,7 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { run } from '@oclif/core';
-import { reportError } from './report-error.js';
 import { version } from './version.js';
 
 /** Ends the process. `root` is the directory of the built CLI, where `commands/` is. */
@@ -11,6 +10,8 @@ export async function main(argv: string[], root: string): Promise<void> {
     await run(argv, { root, isRoot: true, pjson: packageJson });
     exitCode = Number(process.exitCode ?? 0);
   } catch (thrown) {
+    // Only now: it brings the reader of config files with it.
+    const { reportError } = await import('./report-error.js');
     const commands = () => commandsBelow(join(root, 'commands'));
     exitCode = reportError(thrown, { json: argv.includes('--json'), argv, commands, stderr: process.stderr });
   }

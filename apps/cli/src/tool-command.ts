@@ -17,7 +17,7 @@ export interface ToolCommandCall {
 export abstract class ToolCommand extends CliCommand {
   protected async callTool({ tool, args, flags, view }: ToolCommandCall): Promise<void> {
     const config = await this.loadConfig();
-    const colony = this.chooseColony(config, flags.colony);
+    const colony = await this.chooseColony(config, flags.colony);
     using interruption = new Interruption();
     const { ToolSession } = await import('./session/tool-session.js');
     try {

@@ -2,8 +2,7 @@ import * as Args from '@oclif/core/args';
 import { boolean, string } from '@oclif/core/flags';
 import { exitCodeFor } from '@coral/errors';
 import type { Duration } from '@coral/model';
-import { checkKey, chooseProvider, isLocal, type ProviderChoice } from '../ask/choose-provider.js';
-import { readQuestion } from '../ask/question.js';
+import type { ProviderChoice } from '../ask/choose-provider.js';
 import { CliCommand } from '../cli-command.js';
 import type { CliConfig } from '../config/cli-config.js';
 import { colonyFlag, jsonFlag, ttlFlag } from '../flags.js';
@@ -45,6 +44,10 @@ export default class Ask extends CliCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(Ask);
+    const [{ readQuestion }, { chooseProvider }] = await Promise.all([
+      import('../ask/question.js'),
+      import('../ask/choose-provider.js'),
+    ]);
     const question = await readQuestion({ argument: args.question, stdin: process.stdin });
     const config = await this.loadConfig();
     const choice = chooseProvider(config.ai, flags.model);
@@ -54,14 +57,16 @@ export default class Ask extends CliCommand {
 
   async #ask(question: string, config: CliConfig, choice: ProviderChoice, flags: AskFlags): Promise<void> {
     const started = this.clock.monotonic();
-    const colony = this.chooseColony(config, flags.colony);
+    const colony = await this.chooseColony(config, flags.colony);
+    const [{ checkKey }, { createProvider }, { runAsk, isPartialAnswer }, { AnswerView }, { toTranscript }] =
+      await Promise.all([
+        import('../ask/choose-provider.js'),
+        import('@coral/llm'),
+        import('../ask/ask-session.js'),
+        import('../ask/answer-view.js'),
+        import('../ask/to-transcript.js'),
+      ]);
     checkKey(choice.config, this.env);
-    const [{ createProvider }, { runAsk, isPartialAnswer }, { AnswerView }, { toTranscript }] = await Promise.all([
-      import('@coral/llm'),
-      import('../ask/ask-session.js'),
-      import('../ask/answer-view.js'),
-      import('../ask/to-transcript.js'),
-    ]);
     const { api_key: apiKey, ...settings } = choice.config;
     const provider = await createProvider({ ...settings, ...(apiKey ? { apiKey } : {}) });
     const streams = flags.stream ?? choice.config.stream;
@@ -114,7 +119,10 @@ export default class Ask extends CliCommand {
   }
 
   async #answerOffline(question: string, { config }: ProviderChoice, flags: AskFlags): Promise<void> {
-    const { answerOffline, refuseRemote } = await import('../ask/offline.js');
+    const [{ answerOffline, refuseRemote }, { isLocal }] = await Promise.all([
+      import('../ask/offline.js'),
+      import('../ask/choose-provider.js'),
+    ]);
     if (!isLocal(config)) throw refuseRemote(config.provider);
     const from = { file: flags.transcript, directory: this.paths.transcripts };
     const { transcript, label, ageMs } = await answerOffline(question, from, this.clock);

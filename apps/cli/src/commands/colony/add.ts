@@ -3,7 +3,6 @@ import { boolean, string } from '@oclif/core/flags';
 import { CoralError } from '@coral/errors';
 import { CliCommand } from '../../cli-command.js';
 import { jsonFlag } from '../../flags.js';
-import { colonyIdPattern, endpointPattern, fingerprintPattern } from '../../config/cli-config.js';
 
 export default class ColonyAdd extends CliCommand {
   static override summary = 'Add a colony to the config, or change it';
@@ -35,6 +34,7 @@ export default class ColonyAdd extends CliCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ColonyAdd);
+    const { colonyIdPattern, endpointPattern, fingerprintPattern } = await import('../../config/cli-config.js');
     const fingerprint = flags['ca-fingerprint'].toLowerCase();
     check('id', args.id, colonyIdPattern, 'letters, digits, dots and dashes, at most 63');
     check('endpoint', args.endpoint, endpointPattern, 'host:port, for example coral.example.com:41820');

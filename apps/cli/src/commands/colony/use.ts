@@ -1,7 +1,6 @@
 import * as Args from '@oclif/core/args';
 import { CliCommand } from '../../cli-command.js';
 import { jsonFlag } from '../../flags.js';
-import { unknownColony } from '../../config/choose-colony.js';
 
 export default class ColonyUse extends CliCommand {
   static override summary = 'Make a colony the current one';
@@ -11,6 +10,7 @@ export default class ColonyUse extends CliCommand {
 
   async run(): Promise<void> {
     const { args, flags } = await this.parse(ColonyUse);
+    const { unknownColony } = await import('../../config/choose-colony.js');
     const known = (await this.loadConfig()).colonies.map(({ id }) => id);
     if (!known.includes(args.id)) throw unknownColony(args.id, known);
     const { setCurrentColony } = await import('../../config/edit-config.js');

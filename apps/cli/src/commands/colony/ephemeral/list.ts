@@ -15,7 +15,7 @@ export default class EphemeralList extends CliCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(EphemeralList);
-    const colony = this.chooseColony(await this.loadConfig(), flags.colony);
+    const colony = await this.chooseColony(await this.loadConfig(), flags.colony);
     const [{ openColony }, { tokenFor }] = await Promise.all([
       import('../../../colony/colony-api.js'),
       import('../../../config/colony-credentials.js'),
