@@ -178,8 +178,9 @@ function checkMeasured(raw: RawMeasured, arrivalMs: number): Measured | RefusalR
   if (!isCount(requests) || !isCount(errors) || errors > requests) return 'bad_count';
   const latency = checkHistogram(raw.latency);
   if (latency === undefined || countOf(latency) > requests) return 'bad_histogram';
-  // From the future: into the window in which it arrived.
-  const startMs = raw.startMs <= arrivalMs ? raw.startMs : arrivalMs - (arrivalMs % lengthMs);
+  // From the future: into the window that was being filled just before it arrived.
+  const before = arrivalMs - 1;
+  const startMs = raw.startMs <= arrivalMs ? raw.startMs : before - (before % lengthMs);
   return { startMs, lengthMs, requests, errors, latency };
 }
 
