@@ -76,6 +76,12 @@ describe('the built coral', () => {
     });
   });
 
+  it('ends without a word when nobody reads its output', async () => {
+    const child = start(['--help']);
+    child.stdout.destroy();
+    expect(await end(child)).toMatchObject({ code: 141, stderr: '' });
+  });
+
   it('says in one line that a Node is too old, and exits 78', async () => {
     const elsewhere = join(home, 'checkout', 'bin');
     await mkdir(elsewhere, { recursive: true });

@@ -1,11 +1,15 @@
 import { readdirSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { run } from '@oclif/core';
+import { exitCodeOfSignal } from './interruption.js';
 import { version } from './version.js';
 
 /** Ends the process. `root` is the directory of the built CLI, where `commands/` is. */
 export async function main(argv: string[], root: string): Promise<void> {
   let exitCode = 0;
+  process.stdout.on('error', onBrokenPipe);
+  // Nobody reads what goes wrong any more; the exit code still tells.
+  process.stderr.on('error', () => undefined);
   try {
     await run(argv, { root, isRoot: true, pjson: packageJson });
     exitCode = Number(process.exitCode ?? 0);
@@ -19,6 +23,12 @@ export async function main(argv: string[], root: string): Promise<void> {
   await drained(process.stderr);
   // Connections may still be closing; the answer is out and nothing is left to wait for.
   process.exit(exitCode);
+}
+
+/** `coral … | head -1`: the reader has what it wanted. A command that holds a lease ends in its own order. */
+function onBrokenPipe(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error;
+  if (process.stdout.listenerCount('error') === 1) process.exit(exitCodeOfSignal('SIGPIPE'));
 }
 
 const packageJson = {
