@@ -1,0 +1,44 @@
+import type { ToolContext, ToolEnvelope } from '@coral/tools';
+import { CallCancelled, LeaseExpired, ToolTooSlow } from './tool-path.errors.js';
+
+export interface Limits {
+  tool: string;
+  deadlineMs: number;
+  /** Until the lease ends. */
+  leaseMs: number;
+  /** Aborts when nobody waits for the answer any more. */
+  callers: AbortSignal;
+}
+
+/**
+ * Runs the work until it answers, its deadline passes, the lease ends or the callers are gone, whatever comes first. Work
+ * that ignores its signal is left behind: its answer, when it comes, goes nowhere.
+ */
+export async function runWithin(
+  limits: Limits,
+  context: Omit<ToolContext, 'signal'>,
+  work: (context: ToolContext) => Promise<ToolEnvelope>,
+): Promise<ToolEnvelope> {
+  if (limits.callers.aborted) throw new CallCancelled();
+  if (limits.leaseMs <= 0) throw new LeaseExpired();
+  const leaseEndsFirst = limits.leaseMs < limits.deadlineMs;
+  const timer = new AbortController();
+  const timeout = setTimeout(() => timer.abort(), Math.min(limits.deadlineMs, limits.leaseMs));
+  const signal = AbortSignal.any([limits.callers, timer.signal]);
+  const why = (): Error => {
+    if (limits.callers.aborted) return new CallCancelled();
+    return leaseEndsFirst ? new LeaseExpired() : new ToolTooSlow(limits.tool, limits.deadlineMs);
+  };
+  const stopped = Promise.withResolvers<never>();
+  const stop = (): void => stopped.reject(why());
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    return await Promise.race([(async () => work({ ...context, signal }))(), stopped.promise]);
+  } catch (thrown) {
+    // What the work says once it was told to stop is an echo of that.
+    throw signal.aborted ? why() : thrown;
+  } finally {
+    clearTimeout(timeout);
+    signal.removeEventListener('abort', stop);
+  }
+}
