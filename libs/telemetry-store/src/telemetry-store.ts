@@ -12,6 +12,8 @@ export const storeDefaults = {
   retentionMs: 30 * 86_400_000,
   /** How often a batch that comes in also deletes what is too old. */
   pruneEveryMs: 3_600_000,
+  /** An agent may be away for long; forgetting where its outbox stands would make it wait for batches long gone. */
+  outboxRetentionMs: 400 * 86_400_000,
   memoryLimit: '512MB',
   threads: 2,
   snapshotMaxAgeMs: 2_000,
@@ -183,13 +185,14 @@ export class TelemetryStore implements AsyncDisposable {
   /** Deletes what is older than the retention. Runs by itself with the batches; here for operators and tests. */
   async prune(): Promise<void> {
     const old = { old: this.#clock.now() - this.#retentionMs };
+    const silent = { old: this.#clock.now() - storeDefaults.outboxRetentionMs };
     await this.#database.write(async (sql) => {
       await sql.run('DELETE FROM service_window WHERE start_ms < $old::BIGINT', old);
       await sql.run('DELETE FROM edge_window WHERE start_ms < $old::BIGINT', old);
       await sql.run('DELETE FROM event WHERE at_ms < $old::BIGINT', old);
       await sql.run('DELETE FROM peer WHERE last_seen_ms < $old::BIGINT', old);
       await sql.run('DELETE FROM service_seen WHERE last_seen_ms < $old::BIGINT', old);
-      await sql.run('DELETE FROM outbox WHERE last_received_ms < $old::BIGINT', old);
+      await sql.run('DELETE FROM outbox WHERE last_received_ms < $old::BIGINT', silent);
       await sql.run('DELETE FROM batch_ahead WHERE (agent_id, epoch) NOT IN (SELECT (agent_id, epoch) FROM outbox)');
       // The newest instance of a service stays: without it, the next version would look like the first one.
       await sql.run(

@@ -42,7 +42,11 @@ export const replacementMs = 600_000;
  */
 export function deriveEvents(instances: readonly Instance[]): DerivedEvent[] {
   const inOrder = [...instances].sort(
-    (a, b) => a.firstSeenMs - b.firstSeenMs || compare(a.version, b.version) || compare(a.instance, b.instance),
+    (a, b) =>
+      a.firstSeenMs - b.firstSeenMs ||
+      compare(a.version, b.version) ||
+      compare(a.instance, b.instance) ||
+      compare(a.host, b.host),
   );
   const events: DerivedEvent[] = [];
   const claimed = new Set<Instance>();

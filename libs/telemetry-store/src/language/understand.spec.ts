@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CoralError } from '@coral/errors';
@@ -15,6 +17,17 @@ const around: Surroundings = {
 };
 const canonical = (text: string, changes: Partial<Surroundings> = {}) =>
   canonicalOf(understand(text, { ...around, ...changes }));
+
+/** Rows `| `question` | `canonical` |` of docs/query-language.md. */
+function examplesInDocs(): [string, string][] {
+  const docs = readFileSync(join(import.meta.dirname, '../../../../docs/query-language.md'), 'utf8');
+  const rows = [...docs.matchAll(/^\| `([^`]+)` \| `([^`]+)` \|$/gm)].map(([, text, expected]): [string, string] => [
+    text as string,
+    expected as string,
+  ]);
+  if (rows.length < 10) throw new Error('docs/query-language.md has lost its examples');
+  return rows;
+}
 
 function canonicalOrRefusal(text: string): string | CoralError {
   try {
@@ -165,6 +178,10 @@ describe('understand', () => {
   it.each(corpus)('reads %j as %j', (text, expected) => {
     expect(canonical(text)).toBe(expected);
     expect(canonical(expected)).toBe(expected);
+  });
+
+  it.each(examplesInDocs())('reads the example %j of the docs as %j', (text, expected) => {
+    expect(canonical(text)).toBe(expected);
   });
 
   it.each(refused)('refuses %j as %s', (text, reason, named = '') => {

@@ -13,8 +13,8 @@ import { answerWindow, type AnswerWindow } from '../../telemetry/window.js';
 import { answerEvents } from '../../telemetry/answer-events.js';
 import { withDefaults, type ToolDeps } from './tool-deps.js';
 
-/** SQL is known by its first word; everything else is plain words. */
-const sqlStart = /^\s*(select|with|from)\b/i;
+/** SQL is known by its first word; everything else is plain words. The two that list and describe views are answered too. */
+const sqlStart = /^\s*(?:(?:select|with|from)\b|(?:describe|desc)\s+\w+\s*;?\s*$|show\s+(?:all\s+)?tables\s*;?\s*$)/i;
 
 /** Numbers and events, asked in plain words or in SQL over the published views. See docs/query-language.md. */
 export class QueryTool implements ToolHandler<'coral_query'> {
