@@ -13,7 +13,8 @@ export interface SpanFile {
   maxSeq: number;
   /** When its newest row was committed, ms; `startMs` when empty. */
   newestMs: number;
-  seen: SeenSpans;
+  /** Which spans are inside, while the file is hot; a cold one gives the memory back. */
+  seen: SeenSpans | undefined;
 }
 
 /** The number after v changes with the columns; files of other versions are left alone. */

@@ -164,7 +164,7 @@ export class SpanStore implements AsyncDisposable {
         file.maxSeq = this.#lastSeq;
         file.newestMs = Math.max(file.newestMs, now);
       }
-      for (const span of spans) file.seen.add(span.traceId, span.spanId);
+      for (const span of spans) file.seen?.add(span.traceId, span.spanId);
       return { spans: spans.length, duplicates: batch.spans.length - spans.length };
     } catch (thrown) {
       // After a failed write the engine may refuse everything; only opening anew is sure to be sound.
@@ -197,7 +197,7 @@ export class SpanStore implements AsyncDisposable {
     const unique = new Map(spans.map((span) => [span.traceId + span.spanId, span]));
     const hot = database.files.filter((file) => this.isHot(file));
     for (const file of hot) {
-      const maybe = [...unique.values()].filter((span) => file.seen.mayHave(span.traceId, span.spanId));
+      const maybe = [...unique.values()].filter((span) => file.seen?.mayHave(span.traceId, span.spanId) ?? true);
       for (const key of await storedAmong(database.writer, file, maybe)) unique.delete(key);
     }
     return [...unique.values()];
@@ -272,13 +272,16 @@ export class SpanStore implements AsyncDisposable {
     const { retention, directory, clock, log } = this.#options;
     const now = clock.now();
     const sizes = new Map<SpanFile, number>();
-    for (const file of database.files) sizes.set(file, await sizeOf(file.path));
+    for (const file of database.files) {
+      sizes.set(file, await sizeOf(file.path));
+      if (!this.isHot(file)) file.seen = undefined;
+    }
     let total = [...sizes.values()].reduce((sum, size) => sum + size, 0);
     for (const [file, size] of sizes) {
-      if (file === database.files.at(-1) || this.isHot(file)) break;
+      if (this.isHot(file)) break;
       const tooMuch = total > retention.max_bytes;
       const waiting = file.maxSeq > summarizedSeq;
-      if (!tooMuch && (waiting || file.newestMs > now - retention.max_age)) break;
+      if (!tooMuch && (waiting || file.newestMs >= now - retention.max_age)) break;
       if (waiting) {
         this.#losses.push({ what: 'spans deleted before they were summarised', file: file.path });
         log.error('data_loss: spans were deleted before they were summarised', { file: file.path });
@@ -287,6 +290,7 @@ export class SpanStore implements AsyncDisposable {
       await deleteSpanFile(file.path);
       total -= size;
     }
+    if (database.files.length === 0) await database.create(newSpanFile(directory, now));
     this.#full = total > retention.max_bytes;
     await deleteOldDamaged(directory, now);
   }
@@ -301,6 +305,6 @@ async function remember(connection: DuckDBConnection, file: SpanFile): Promise<v
   const result = await connection.stream(`SELECT trace_id, span_id FROM ${file.catalog}.spans`);
   for (let chunk = await result.fetchChunk(); chunk !== null && chunk.rowCount > 0; chunk = await result.fetchChunk()) {
     const [traceIds, spanIds] = chunk.getColumns();
-    traceIds?.forEach((traceId, i) => file.seen.add(String(traceId), String(spanIds?.[i])));
+    traceIds?.forEach((traceId, i) => file.seen?.add(String(traceId), String(spanIds?.[i])));
   }
 }

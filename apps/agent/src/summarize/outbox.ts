@@ -132,6 +132,7 @@ export class Outbox implements Disposable {
   /** Gives up one batch that the colony will never take. */
   drop(seq: number, why: string): void {
     this.#db.prepare('DELETE FROM batches WHERE seq = ?').run(seq);
+    this.#bytes = Number(this.#row('SELECT coalesce(sum(length(payload)), 0) AS n FROM batches')['n']);
     this.#losses.push({ what: `summary ${seq} refused by the colony: ${why}`, file: 'outbox.db' });
     this.#log.error('data_loss: the colony refuses a summary', { seq, why });
   }

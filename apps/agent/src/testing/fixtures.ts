@@ -69,7 +69,7 @@ let made = 0;
 /** A different id each time, never zero. */
 export function newId(bytes: number): string {
   made++;
-  return made.toString(16).padStart(bytes * 2, 'a');
+  return `a${made.toString(16).padStart(bytes * 2 - 1, '0')}`;
 }
 
 /** One ResourceSpans in OTLP/JSON shape, times exact. */
