@@ -5,7 +5,7 @@ import type { Metadata } from '@grpc/grpc-js';
 import { AuditLog } from '@coral/audit';
 import type { AuditKind } from '@coral/audit';
 import { CoralError } from '@coral/errors';
-import { peerOf } from '@coral/rpc';
+import { peerOf, remoteAddressOf } from '@coral/rpc';
 import { ApiTokenRepository } from '../credentials/api-token.repository.js';
 import { ApiTokenMissing } from '../credentials/credential.errors.js';
 import { admittedKey, setCallContext } from './call-context.js';
@@ -13,6 +13,7 @@ import type { Admitted, CallContext, Person } from './call-context.js';
 import { MalformedMessage } from './grpc-strategy.js';
 
 interface GrpcCall {
+  metadata: Metadata;
   getPath(): string;
   getPeer(): string;
 }
@@ -39,7 +40,7 @@ export class CallerGuard implements CanActivate {
     ]);
     if (admitted === undefined) throw new TypeError(`${call.getPath()} does not say whom it admits`);
     const context: CallContext = {
-      remoteAddress: call.getPeer(),
+      remoteAddress: remoteAddressOf(call),
       userAgent: firstText(metadata, 'user-agent'),
       person: undefined,
       peer: peerOf(metadata),
