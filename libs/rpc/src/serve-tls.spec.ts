@@ -204,6 +204,16 @@ describe('the TLS port', () => {
   });
 });
 
+it('does not tell a caller that he cancelled when the server was shut down by force', async () => {
+  const stuck = identifyingServer({ describe: () => undefined });
+  const forced = await serveTls(stuck.server, { host: '127.0.0.1', port: 0, ...identity });
+  const call = describeColony(pinnedCredentials(ca.caPem), { port: forced.port }).catch((error: unknown) => error);
+  await expect.poll(() => stuck.seen.length).toBe(1);
+  stuck.server.forceShutdown();
+  expect(await call).toMatchObject({ kind: 'unavailable', reason: 'colony_unreachable' });
+  await forced.close(0);
+});
+
 describe('pinned credentials', () => {
   it('trust no other CA, not even one that this machine trusts', async () => {
     const before = getCACertificates('default');

@@ -66,9 +66,11 @@ describe('errors over gRPC', () => {
       n: sent.next,
       where: sent.where,
     });
-    const status_ = (got as CoralError).cause as ServiceError;
-    expect(status_.code).toBe(grpcCodeFor(kind) || status.UNKNOWN);
-    expect(JSON.stringify([status_.details, status_.metadata.toJSON()])).not.toContain('private');
+    const raw = (got as CoralError).cause as ServiceError;
+    expect(raw.code).toBe(grpcCodeFor(kind) || status.UNKNOWN);
+    const sentOut = [raw.details, ...raw.metadata.get(errorTrailerKey).map(String)].join('\n');
+    expect(sentOut).toContain(sent.reason);
+    expect(sentOut).not.toContain('private');
   });
 
   it('leave out what was not said', async () => {
