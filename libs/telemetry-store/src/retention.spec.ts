@@ -13,11 +13,8 @@ it('forgets what is older than the retention, by itself, and keeps what later an
     batch(1, {
       windows: [serviceWindow({ at: noon - 10_000 }), serviceWindow({ at: noon - 10_000, service: 'gone' })],
       edges: [edgeWindow({ at: noon - 10_000 })],
-      links: [link(1, 1, 'checkout', 'payment:8080', noon), link(1, 2, 'payment', '', noon)],
-      sightings: [
-        sighting('checkout', '1.0.0', 'a', noon - 20_000, noon),
-        sighting('checkout', '1.1.0', 'b', noon, noon),
-      ],
+      links: [link(1, 1, 'cart', 'billing:8080', noon), link(1, 2, 'billing', '', noon)],
+      sightings: [sighting('cart', '1.0.0', 'a', noon - 20_000, noon), sighting('cart', '1.1.0', 'b', noon, noon)],
     }),
   );
   const everything = { from: 0, to: noon * 2, limit: 10 };
@@ -28,13 +25,13 @@ it('forgets what is older than the retention, by itself, and keeps what later an
   clock.advance(2 * day + 60_000);
   const later = clock.now();
   await store.ingest('agt-b', batch(1, { windows: [serviceWindow({ at: later - 10_000 })] }));
-  expect(await windows()).toMatchObject([{ service: 'checkout', requests: 1 }]);
+  expect(await windows()).toMatchObject([{ service: 'cart', requests: 1 }]);
   expect(await store.read((view) => view.edgeGroups(everything))).toEqual([]);
   expect(await events()).toEqual([]);
-  expect((await store.read((view) => view.services())).map((service) => service.name)).toEqual(['checkout']);
+  expect((await store.read((view) => view.services())).map((service) => service.name)).toEqual(['cart']);
 
   // The version that ran last is still known: the next one is a deployment, not a first sight.
-  await store.ingest('agt-a', batch(2, { sightings: [sighting('checkout', '1.2.0', 'c', later, later)] }));
+  await store.ingest('agt-a', batch(2, { sightings: [sighting('cart', '1.2.0', 'c', later, later)] }));
   expect(await events()).toMatchObject([{ type: 'deploy', previous_version: '1.1.0', version: '1.2.0' }]);
 });
 

@@ -27,7 +27,7 @@ describe('snapshot', () => {
     using snapshot = await opened.store.snapshot();
     const tables = await rowsIn(snapshot.file, 'SELECT table_name FROM duckdb_tables() ORDER BY ALL');
     expect(tables.flat()).toEqual([...snapshot.views].toSorted());
-    expect(await rowsIn(snapshot.file, 'SELECT dependency FROM edges')).toEqual([['postgresql:orders@payment:8080']]);
+    expect(await rowsIn(snapshot.file, 'SELECT dependency FROM edges')).toEqual([['postgresql:orders@billing:8080']]);
   });
 
   it('is made once for all who ask within two seconds, and anew after that', async () => {

@@ -51,7 +51,7 @@ describe('merging', () => {
       );
     }
     const [group] = await opened.store.read((view) => view.serviceGroups(all, ['service', 'route', 'version']));
-    expect(group).toMatchObject({ service: 'checkout', route: '/pay', version: '1.0.0', requests: 10, errors: 5 });
+    expect(group).toMatchObject({ service: 'cart', route: '/pay', version: '1.0.0', requests: 10, errors: 5 });
     expect((percentile(group!.latency, 0.5) as number) / 1e6).toBeCloseTo(30, 0);
   });
 
@@ -63,7 +63,7 @@ describe('merging', () => {
     ];
     await opened.store.ingest('agt-a', batch(1, { edges }));
     const groups = await opened.store.read((view) => view.edgeGroups(all));
-    expect(groups).toMatchObject([{ service: 'checkout', address: 'payment:8080', requests: 3, errors: 1 }]);
+    expect(groups).toMatchObject([{ service: 'cart', address: 'billing:8080', requests: 3, errors: 1 }]);
   });
 });
 
@@ -120,20 +120,20 @@ describe('peers', () => {
   it('learns which service answers at an address when the halves of a call meet, in either order', async () => {
     await using opened = await openStore(new HandClock(noon));
     const at = noon - 5_000;
-    await opened.store.ingest('agt-a', batch(1, { links: [link(1, 1, 'checkout', 'payment:8080', at)] }));
+    await opened.store.ingest('agt-a', batch(1, { links: [link(1, 1, 'cart', 'billing:8080', at)] }));
     await opened.store.ingest(
       'agt-b',
-      batch(1, { links: [link(1, 2, 'payment', '', at), link(2, 2, 'stock', '', at)] }),
+      batch(1, { links: [link(1, 2, 'billing', '', at), link(2, 2, 'stock', '', at)] }),
     );
-    await opened.store.ingest('agt-a', batch(2, { links: [link(2, 1, 'checkout', '10.0.0.9:80', at)] }));
+    await opened.store.ingest('agt-a', batch(2, { links: [link(2, 1, 'cart', '10.0.0.9:80', at)] }));
     const ids = await opened.store.read(async (view) => {
       const resolver = await view.nodeResolver(noon - 60_000);
-      return ['payment:8080', '10.0.0.9:80', 'api.example:443'].map((address) =>
-        resolver.nodeOf({ service: 'checkout', kind: 'request', address, system: 'http', name: '' }),
+      return ['billing:8080', '10.0.0.9:80', 'api.example:443'].map((address) =>
+        resolver.nodeOf({ service: 'cart', kind: 'request', address, system: 'http', name: '' }),
       );
     });
     expect(ids).toMatchObject([
-      { id: 'payment', kind: 'service' },
+      { id: 'billing', kind: 'service' },
       { id: 'stock', kind: 'service' },
       { id: 'http@api.example:443', kind: 'external' },
     ]);
@@ -160,10 +160,10 @@ describe('events', () => {
 
   it('is independent of the order in which sightings come in', async () => {
     const seen = [
-      sighting('checkout', '1.0.0', 'a', noon - 600_000, noon - 300_000),
-      sighting('checkout', '1.1.0', 'b', noon - 290_000, noon - 200_000),
-      sighting('checkout', '1.0.0', 'c', noon - 190_000, noon - 100_000),
-      sighting('checkout', '1.0.0', 'd', noon - 90_000, noon - 1_000),
+      sighting('cart', '1.0.0', 'a', noon - 600_000, noon - 300_000),
+      sighting('cart', '1.1.0', 'b', noon - 290_000, noon - 200_000),
+      sighting('cart', '1.0.0', 'c', noon - 190_000, noon - 100_000),
+      sighting('cart', '1.0.0', 'd', noon - 90_000, noon - 1_000),
     ];
     const told = [];
     for (const order of [
@@ -188,8 +188,8 @@ describe('events', () => {
 
   it('forgets a restart when the earlier process turns out to live on', async () => {
     await using opened = await openStore(new HandClock(noon));
-    const first = sighting('checkout', '1.0.0', 'a', noon - 600_000, noon - 100_000);
-    const second = sighting('checkout', '1.0.0', 'b', noon - 90_000, noon - 80_000);
+    const first = sighting('cart', '1.0.0', 'a', noon - 600_000, noon - 100_000);
+    const second = sighting('cart', '1.0.0', 'b', noon - 90_000, noon - 80_000);
     await opened.store.ingest('agt-a', batch(1, { sightings: [first, second] }));
     expect((await events(opened)).map((e) => e.type)).toEqual(['restart']);
     await opened.store.ingest('agt-a', batch(2, { sightings: [{ ...first, lastSeenMs: noon }] }));

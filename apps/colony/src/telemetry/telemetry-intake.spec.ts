@@ -33,7 +33,7 @@ describe('TelemetryIntake', () => {
     const { said, intake } = setUp(bench);
     expect(await intake.pushSummary(known, push)).toEqual({ durableSeq: 1 });
     expect(await intake.pushSummary(known, push)).toEqual({ durableSeq: 1 });
-    expect(said[0]).toEqual(['touch', 'agt-web-1', noon, ['checkout']]);
+    expect(said[0]).toEqual(['touch', 'agt-web-1', noon, ['cart']]);
     const reports = await bench.store.read((view) => view.agentReports());
     expect(reports).toMatchObject([{ agentId: 'agt-web-1', coveredToMs: noon }]);
   });

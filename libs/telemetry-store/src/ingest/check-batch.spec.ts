@@ -62,12 +62,12 @@ describe('checkBatch', () => {
   });
 
   it('refuses edges of no kind, halves of calls without ids or address, and sightings that end before they begin', () => {
-    const half = link(1, 1, 'checkout', 'payment:8080', now);
+    const half = link(1, 1, 'cart', 'billing:8080', now);
     const checked = checkBatch(
       batch(1, {
         edges: [{ ...edgeWindow({ at: grid }), kind: 0 }],
         links: [half, { ...half, traceId: Buffer.alloc(3) }, { ...half, address: '' }, { ...half, side: 0 }],
-        sightings: [sighting('checkout', '1', 'a', now, now - 1), sighting('checkout', '1', 'b', now, now)],
+        sightings: [sighting('cart', '1', 'a', now, now - 1), sighting('cart', '1', 'b', now, now)],
       }),
       now,
     );
@@ -77,7 +77,7 @@ describe('checkBatch', () => {
   });
 
   it('lets a process be no older than the store can remember', () => {
-    const checked = checkBatch(batch(1, { sightings: [sighting('checkout', '1', 'a', 0, now)] }), now);
+    const checked = checkBatch(batch(1, { sightings: [sighting('cart', '1', 'a', 0, now)] }), now);
     expect(checked.sightings[0]?.firstSeenMs).toBe(now - batchLimits.maxAgeMs);
   });
 });

@@ -5,7 +5,7 @@ import { deriveEvents, drainMs, replacementMs, type Instance } from './derive-ev
 const t = 1_000_000_000;
 const seen = (version: string, instance: string, first: number, last: number, host = 'h1'): Instance => ({
   agentId: 'agt-a',
-  service: 'checkout',
+  service: 'cart',
   version,
   instance,
   host,

@@ -2,7 +2,7 @@ import { QuestionNotUnderstood } from './language.errors.js';
 
 export interface Token {
   text: string;
-  /** Lower case, without what English hangs on words: `Checkout's` is `checkout`. */
+  /** Lower case, without what English hangs on words: `Front's` is `front`. */
   word: string;
   kind: 'word' | 'quoted' | 'comma';
 }

@@ -6,7 +6,7 @@ export type Meaning =
   | { is: 'metric'; metric: Metric }
   | { is: 'event'; type: EventType | 'any' }
   | { is: 'dimension'; by: Dimension }
-  /** Singular: a dimension after `by`, nothing elsewhere ("checkout service latency"). */
+  /** Singular: a dimension after `by`, nothing elsewhere ("front service latency"). */
   | { is: 'service' }
   | { is: 'by' | 'last' | 'top' | 'step' | 'agent' | 'and' | 'filler' };
 

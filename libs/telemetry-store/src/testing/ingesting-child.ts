@@ -18,8 +18,8 @@ for (let seq = 1; seq <= Number(batches); seq += 1) {
   );
   const parts = {
     windows,
-    sightings: [sighting('checkout', `1.0.${seq}`, `${epoch}-${seq}`, now, now)],
-    links: [link(seq, 1, 'checkout', 'payment:8080', now), link(seq, 2, 'payment', '', now)],
+    sightings: [sighting('cart', `1.0.${seq}`, `${epoch}-${seq}`, now, now)],
+    links: [link(seq, 1, 'cart', 'billing:8080', now), link(seq, 2, 'billing', '', now)],
   };
   try {
     const { durableSeq } = await store.ingest('agt-a', { ...batch(seq, parts), epoch });

@@ -73,7 +73,7 @@ export function serviceWindow(spec: WindowSpec): colonyV1.ServiceWindow {
   return {
     startMs: spec.at,
     lengthMs: 10_000,
-    service: spec.service ?? 'checkout',
+    service: spec.service ?? 'cart',
     version: spec.version ?? '1.0.0',
     route: spec.route ?? '/pay',
     requests: ms.length,
@@ -98,9 +98,9 @@ export function edgeWindow(spec: EdgeSpec): colonyV1.EdgeWindow {
   return {
     startMs: spec.at,
     lengthMs: 10_000,
-    service: spec.service ?? 'checkout',
+    service: spec.service ?? 'cart',
     kind: spec.kind ?? 1,
-    address: spec.address ?? 'payment:8080',
+    address: spec.address ?? 'billing:8080',
     system: spec.system ?? (spec.kind === 2 ? 'postgresql' : 'http'),
     name: spec.name ?? (spec.kind === 2 ? 'orders' : ''),
     requests: ms.length,

@@ -9,11 +9,11 @@ async function filled(): Promise<Bench> {
   const bench = await Bench.open(noon);
   bench.addAgent('web-1');
   const at = noon - 5 * minute;
-  const seen = { service: 'checkout', instance: 'a', host: 'h', firstSeenMs: noon - 9 * minute, lastSeenMs: noon };
+  const seen = { service: 'cart', instance: 'a', host: 'h', firstSeenMs: noon - 9 * minute, lastSeenMs: noon };
   await bench.push('web-1', {
     windows: [windowAt(at, { ms: times(99, 40) }), windowAt(at - 10_000, { ms: [1_000], errors: 1, route: "/it's" })],
-    edges: [callAt(at, 'checkout', 'payment:8080', { ms: times(4, 30) })],
-    links: answeredBy(1, 'checkout', 'payment:8080', 'payment', at),
+    edges: [callAt(at, 'cart', 'billing:8080', { ms: times(4, 30) })],
+    links: answeredBy(1, 'cart', 'billing:8080', 'billing', at),
     sightings: [
       { ...seen, version: '1.0.0' },
       { ...seen, version: '1.1.0', instance: 'b', firstSeenMs: at },
@@ -42,8 +42,8 @@ describe('coral_query, SQL', () => {
         { name: 'window_start', type: 'TIMESTAMP' },
       ],
       rows: [
-        ['checkout', "/it's", '1', '1', 1_000, '2026-05-04 11:54:50'],
-        ['checkout', '/pay', '99', '0', 40, '2026-05-04 11:55:00'],
+        ['cart', "/it's", '1', '1', 1_000, '2026-05-04 11:54:50'],
+        ['cart', '/pay', '99', '0', 40, '2026-05-04 11:55:00'],
       ],
     });
     expect(answer).toMatchObject({
@@ -53,7 +53,7 @@ describe('coral_query, SQL', () => {
       truncation: { truncated: false },
     });
     expect(await sql(bench, 'FROM edges SELECT service, dependency, requests')).toMatchObject({
-      rows: [['checkout', 'payment', '4']],
+      rows: [['cart', 'billing', '4']],
     });
     expect(await sql(bench, 'select type, previous_version, version from events')).toMatchObject({
       rows: [['deploy', '1.0.0', '1.1.0']],

@@ -5,6 +5,7 @@ import { answeredBy, Bench, callAt, randomFrom, times, windowAt } from '../../te
 const noon = Date.parse('2026-05-04T12:00:00Z');
 const minute = 60_000;
 const hour = 60 * minute;
+const checkout = { service: 'checkout' };
 
 function metricsOf(answer: ToolEnvelope): QueryData & { kind: 'metrics' } {
   const data = answer.data as QueryData;
@@ -19,10 +20,12 @@ describe('coral_query, numbers', () => {
     await using bench = await Bench.open(noon);
     bench.addAgent('web-1', ['checkout']);
     const windows = [
-      ...times(6, 0).map((_, i) => windowAt(noon - (i + 1) * 10 * minute, { ms: times(10, 450), errors: 2 })),
-      windowAt(noon - 90 * minute, { ms: times(20, 150) }),
-      windowAt(noon - 24 * hour - 30 * minute, { ms: times(5, 140), errors: 1 }),
-      windowAt(noon - 40 * hour),
+      ...times(6, 0).map((_, i) =>
+        windowAt(noon - (i + 1) * 10 * minute, { ...checkout, ms: times(10, 450), errors: 2 }),
+      ),
+      windowAt(noon - 90 * minute, { ...checkout, ms: times(20, 150) }),
+      windowAt(noon - 24 * hour - 30 * minute, { ...checkout, ms: times(5, 140), errors: 1 }),
+      windowAt(noon - 40 * hour, checkout),
     ];
     await bench.push('web-1', { windows });
     const answer = await ask(bench, 'checkout service latency, last 1h');
@@ -53,7 +56,7 @@ describe('coral_query, numbers', () => {
   it('says no baseline where there is nothing to compare with, and clips to where data begins', async () => {
     await using bench = await Bench.open(noon);
     await bench.push('web-1', { windows: [windowAt(noon - 5 * minute, { ms: times(30, 10) })] });
-    const answer = await ask(bench, 'checkout latency, last 1h');
+    const answer = await ask(bench, 'cart latency, last 1h');
     expect(metricsOf(answer).rows).toMatchObject([{ requests: 30, requests_per_s: 0.1, baseline: 'no baseline' }]);
     expect(answer.window.from).toBe('2026-05-04T11:55:00.000Z');
     expect(answer.notes).toEqual(['asked for the last 1h, but data begins at 2026-05-04T11:55:00.000Z']);
@@ -62,12 +65,12 @@ describe('coral_query, numbers', () => {
   it('keeps a row for what has stopped answering', async () => {
     await using bench = await Bench.open(noon);
     await bench.push('web-1', {
-      windows: [windowAt(noon - 25 * minute, { service: 'payment' }), windowAt(noon - 5 * minute)],
+      windows: [windowAt(noon - 25 * minute, { service: 'billing' }), windowAt(noon - 5 * minute)],
     });
     const { rows } = metricsOf(await ask(bench, 'throughput by service, last 15m'));
     expect(rows).toMatchObject([
-      { service: 'checkout', requests: 1 },
-      { service: 'payment', requests: 0, p95_ms: null, baseline: [{ kind: 'previous_window', requests: 1 }] },
+      { service: 'cart', requests: 1 },
+      { service: 'billing', requests: 0, p95_ms: null, baseline: [{ kind: 'previous_window', requests: 1 }] },
     ]);
   });
 
@@ -75,12 +78,12 @@ describe('coral_query, numbers', () => {
     await using bench = await Bench.open(noon + 5_000);
     const at = [noon, noon - 10_000, noon - 5 * minute];
     await bench.push('web-1', { windows: at.map((start) => windowAt(start, { ms: times(5, 10) })) });
-    const data = metricsOf(await ask(bench, 'checkout latency by service and time, last 15m'));
+    const data = metricsOf(await ask(bench, 'cart latency by service and time, last 15m'));
     expect(data).toMatchObject({
-      canonical: 'checkout latency by service and time, last 15m, step 10s',
+      canonical: 'cart latency by service and time, last 15m, step 10s',
       step_ms: 10_000,
       rows: [
-        { service: 'checkout', start: '2026-05-04T11:55:00.000Z', requests_per_s: 0.5 },
+        { service: 'cart', start: '2026-05-04T11:55:00.000Z', requests_per_s: 0.5 },
         { start: '2026-05-04T11:59:50.000Z', requests_per_s: 0.5 },
         // This step is half over: the rate is over the half that was.
         { start: '2026-05-04T12:00:00.000Z', requests_per_s: 1 },
@@ -94,26 +97,26 @@ describe('coral_query, numbers', () => {
     const at = noon - minute;
     await bench.push('web-1', {
       edges: [
-        callAt(at, 'checkout', 'payment:8080', { ms: times(3, 100) }),
-        callAt(at, 'checkout', '10.0.0.7:8080', { ms: times(2, 100), errors: 1 }),
-        callAt(at, 'checkout', 'db:5432', { kind: 2, system: 'postgresql', name: 'orders', ms: [5] }),
+        callAt(at, 'cart', 'billing:8080', { ms: times(3, 100) }),
+        callAt(at, 'cart', '10.0.0.7:8080', { ms: times(2, 100), errors: 1 }),
+        callAt(at, 'cart', 'db:5432', { kind: 2, system: 'postgresql', name: 'orders', ms: [5] }),
         callAt(at, 'web', 'api.example:443'),
       ],
       links: [
-        ...answeredBy(1, 'checkout', 'payment:8080', 'payment', at),
-        ...answeredBy(2, 'checkout', '10.0.0.7:8080', 'payment', at),
+        ...answeredBy(1, 'cart', 'billing:8080', 'billing', at),
+        ...answeredBy(2, 'cart', '10.0.0.7:8080', 'billing', at),
       ],
-      windows: [windowAt(at), windowAt(at, { service: 'payment' })],
+      windows: [windowAt(at), windowAt(at, { service: 'billing' })],
     });
     const { rows } = metricsOf(await ask(bench, 'throughput by service and dependency'));
     expect(rows.map((row) => [row.service, row.dependency, row.requests, row.errors])).toEqual([
-      ['checkout', 'payment', 5, 1],
-      ['checkout', 'postgresql:orders@db:5432', 1, 0],
+      ['cart', 'billing', 5, 1],
+      ['cart', 'postgresql:orders@db:5432', 1, 0],
       ['web', 'http@api.example:443', 1, 0],
     ]);
-    const scoped = metricsOf(await ask(bench, 'checkout dependency latency'));
-    expect(scoped.canonical).toBe('checkout latency by dependency, last 1h');
-    expect(scoped.rows.map((row) => row.dependency)).toEqual(['payment', 'postgresql:orders@db:5432']);
+    const scoped = metricsOf(await ask(bench, 'cart dependency latency'));
+    expect(scoped.canonical).toBe('cart latency by dependency, last 1h');
+    expect(scoped.rows.map((row) => row.dependency)).toEqual(['billing', 'postgresql:orders@db:5432']);
     expect(scoped.rows[0]?.service).toBeUndefined();
   });
 
@@ -146,7 +149,7 @@ describe('coral_query, numbers', () => {
   it('answers no_data before anything was reported, whatever the service', async () => {
     await using bench = await Bench.open(noon);
     bench.addAgent('web-1');
-    const answer = await ask(bench, 'checkout service latency, last 1h');
+    const answer = await ask(bench, 'cart service latency, last 1h');
     expect(answer).toMatchObject({ status: 'no_data', data: { rows: [] }, freshness: { newest: null, age_ms: null } });
     expect(answer.notes[0]).toContain('no agent has reported anything yet');
     expect(answer.coverage.silent).toEqual(['agt-web-1 (web-1)']);
@@ -154,12 +157,12 @@ describe('coral_query, numbers', () => {
 
   it('names an agent whose summaries stopped, and one that is catching up', async () => {
     await using bench = await Bench.open(noon);
-    for (const name of ['web-1', 'web-2', 'db-1']) bench.addAgent(name, ['checkout']);
+    for (const name of ['web-1', 'web-2', 'db-1']) bench.addAgent(name, ['cart']);
     for (const name of ['web-1', 'web-2', 'db-1']) await bench.push(name, { windows: [windowAt(noon - 10_000)] });
     bench.clock.advance(31_000);
     await bench.push('web-1', { windows: [windowAt(noon + 20_000)] });
     await bench.push('db-1', { windows: [windowAt(noon)], producedAtMs: noon - 5_000 });
-    const answer = await ask(bench, 'checkout latency, last 15m');
+    const answer = await ask(bench, 'cart latency, last 15m');
     expect(answer.coverage).toEqual({
       asked: 3,
       answered: ['agt-web-1 (web-1)'],
@@ -173,11 +176,11 @@ describe('coral_query, numbers', () => {
 
   it('tells of a clock that is off and of rows from the future or beyond belief', async () => {
     await using bench = await Bench.open(noon);
-    bench.addAgent('web-1', ['checkout']);
+    bench.addAgent('web-1', ['cart']);
     await bench.store.recordSkew('agt-web-1', hour - 1_000);
     const ahead = windowAt(noon + hour - 11_000);
     await bench.push('web-1', { windows: [ahead, windowAt(noon + 2 * hour)], producedAtMs: noon + hour });
-    const answer = await ask(bench, 'checkout throughput, last 15m');
+    const answer = await ask(bench, 'cart throughput, last 15m');
     expect(metricsOf(answer).rows[0]?.requests).toBe(1);
     expect(answer.freshness.age_ms).toBe(0);
     const notes = answer.notes.join('\n');

@@ -34,16 +34,13 @@ describe('coral_get_topology', () => {
     await bench.push('web-1', {
       windows: [windowAt(at, { service: 'web' }), windowAt(at, { service: 'cron' }), windowAt(at)],
       edges: [
-        callAt(at - 10 * minute, 'web', 'checkout:80', { ms: times(5, 20) }),
+        callAt(at - 10 * minute, 'web', 'cart:80', { ms: times(5, 20) }),
         callAt(at, 'web', '10.1.1.1:80', { ms: times(7, 20), errors: 6 }),
-        callAt(at, 'checkout', 'db:5432', { kind: 2, system: 'postgresql', name: 'orders', ms: [5] }),
-        callAt(at, 'checkout', 'mq:5672', { kind: 3, system: 'rabbitmq', name: 'mails' }),
-        callAt(at, 'checkout', 'bank.example:443'),
+        callAt(at, 'cart', 'db:5432', { kind: 2, system: 'postgresql', name: 'orders', ms: [5] }),
+        callAt(at, 'cart', 'mq:5672', { kind: 3, system: 'rabbitmq', name: 'mails' }),
+        callAt(at, 'cart', 'bank.example:443'),
       ],
-      links: [
-        ...answeredBy(1, 'web', 'checkout:80', 'checkout', at),
-        ...answeredBy(2, 'web', '10.1.1.1:80', 'checkout', at),
-      ],
+      links: [...answeredBy(1, 'web', 'cart:80', 'cart', at), ...answeredBy(2, 'web', '10.1.1.1:80', 'cart', at)],
     });
     return bench;
   }
@@ -53,7 +50,7 @@ describe('coral_get_topology', () => {
     const answer = await bench.call('coral_get_topology', {});
     const data = answer.data as GetTopologyData & { format: 'json' };
     expect(data.nodes.map((node) => [node.id, node.kind])).toEqual([
-      ['checkout', 'service'],
+      ['cart', 'service'],
       ['cron', 'service'],
       ['http@bank.example:443', 'external'],
       ['postgresql:orders@db:5432', 'database'],
@@ -62,7 +59,7 @@ describe('coral_get_topology', () => {
     ]);
     expect(data.edges[0]).toMatchObject({
       from: 'web',
-      to: 'checkout',
+      to: 'cart',
       requests: 12,
       error_rate: 0.5,
       first_seen: '2026-05-04T11:49:00.000Z',
@@ -86,7 +83,7 @@ describe('coral_get_topology', () => {
     await using bench = await shop();
     const { data } = await bench.call('coral_get_topology', { format: 'graphviz' });
     const { text } = data as GetTopologyData & { format: 'graphviz' };
-    expect(text).toContain('"checkout" -> "postgresql:orders@db:5432"');
+    expect(text).toContain('"cart" -> "postgresql:orders@db:5432"');
     expect(text).toContain('shape=cylinder');
     expect(statements(text)).toHaveLength(4 + 6 + 4 - 1);
   });
@@ -208,15 +205,15 @@ describe('coral_get_health', () => {
 
   it('is never healthy without data', async () => {
     await using bench = await Bench.open(noon);
-    const agent = bench.addAgent('web-1', ['checkout']);
+    const agent = bench.addAgent('web-1', ['cart']);
     const empty = await bench.call('coral_get_health', {});
     expect(empty).toMatchObject({ status: 'no_data', data: { services: [] } });
     expect(empty.notes[0]).toContain('no data');
     for (let i = 1; i <= 30; i += 1)
       await bench.push('web-1', { windows: [windowAt(noon - i * 10_000, { ms: times(9, 50) })] });
-    expect((await judged(bench))['checkout']?.status).toBe('healthy');
+    expect((await judged(bench))['cart']?.status).toBe('healthy');
     bench.clock.advance(3 * minute);
-    const after = (await judged(bench))['checkout'];
+    const after = (await judged(bench))['cart'];
     expect(after?.status).toBe('unknown');
     expect(after?.reason).toContain(`silent agent ${agent.agentId} (web-1)`);
   });

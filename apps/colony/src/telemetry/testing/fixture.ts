@@ -103,7 +103,7 @@ export interface Spec {
 
 /** A 10 s window that starts at `at`. */
 export function windowAt(at: number, spec: Spec = {}): colonyV1.ServiceWindow {
-  const { service = 'checkout', version = '1.0.0', route = '/pay', ms = [10], errors = 0 } = spec;
+  const { service = 'cart', version = '1.0.0', route = '/pay', ms = [10], errors = 0 } = spec;
   return {
     startMs: at,
     lengthMs: 10_000,
