@@ -7,8 +7,8 @@ import { openDirectMesh } from '@coral/mesh';
 import { keyIdOf, systemClock } from '@coral/model';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { startAgent, type RunningAgent } from './agent.js';
-import { exportJson, LogBook, scratch, testConfig, type SpanSketch } from './testing/fixtures.js';
-import { SpecColony } from './testing/spec-colony.js';
+import { exportJson, LogBook, scratch, testConfig, type SpanSketch } from './spec-support/fixtures.js';
+import { SpecColony } from './spec-support/spec-colony.js';
 import { agentVersion } from './version.js';
 
 function start(

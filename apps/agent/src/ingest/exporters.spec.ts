@@ -12,7 +12,7 @@ import {
   type SpanExporter,
 } from '@opentelemetry/sdk-trace';
 import { afterEach, describe, expect, it } from 'vitest';
-import { startIngest, type IngestBench } from '../testing/ingest-bench.js';
+import { startIngest, type IngestBench } from '../spec-support/ingest-bench.js';
 
 /** Finished spans as the SDK makes them: one server span over a database call and a failed request. */
 async function finishedSpans(): Promise<ReadableSpan[]> {

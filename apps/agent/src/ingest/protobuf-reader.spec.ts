@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { loadSync, type MessageTypeDefinition, type ServiceDefinition } from '@grpc/proto-loader';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { CoralError } from '@coral/errors';
 import {
   exportLogsRequest,
   exportMetricsRequest,
@@ -49,39 +50,32 @@ function register(name: string, descriptor: Descriptor): void {
   for (const nested of descriptor.nestedType ?? []) register(`${name}.${nested.name}`, nested);
 }
 
-const scalarNames: Record<string, string[]> = {
-  TYPE_STRING: ['string'],
-  TYPE_BOOL: ['bool'],
-  TYPE_INT32: ['int32'],
-  TYPE_UINT32: ['uint32'],
-  TYPE_SINT32: ['sint32'],
-  TYPE_ENUM: ['enum'],
-  TYPE_FIXED32: ['fixed32'],
-  TYPE_INT64: ['int64'],
-  TYPE_UINT64: ['uint64'],
-  TYPE_FIXED64: ['fixed64'],
-  TYPE_SFIXED64: ['sfixed64'],
-  TYPE_DOUBLE: ['double'],
-  TYPE_BYTES: ['id', 'bytes'],
-};
-
-function compare(table: MessageTable, typeName: string, seen: Set<MessageTable>, compared: string[]): void {
-  if (seen.has(table)) return;
-  seen.add(table);
-  compared.push(typeName);
-  const fields = descriptors.get(typeName) ?? [];
-  expect(fields.length, typeName).toBeGreaterThan(0);
-  for (const field of fields) {
-    // Entity references say nothing we keep.
-    if (typeName.endsWith('.Resource') && field.name === 'entityRefs') continue;
-    const ours = table.get(field.number) as Field;
-    const where = `${typeName}.${field.name}`;
-    expect(ours, where).toBeDefined();
-    expect(ours.name.toLowerCase(), where).toBe(field.name.replaceAll('_', '').toLowerCase());
-    expect(ours.repeated, where).toBe(field.label === 'LABEL_REPEATED');
-    if (typeof ours.type === 'string') expect(scalarNames[field.type], where).toContain(ours.type);
-    else compare(ours.type, resolve(field.typeName, typeName), seen, compared);
+/** One line per field, the same words for the tables and for the .proto files. */
+function tableLines(table: MessageTable, typeName: string, lines = new Map<string, string[]>()): Map<string, string[]> {
+  if (lines.has(typeName)) return lines;
+  const own: string[] = [];
+  lines.set(typeName, own);
+  for (const field of descriptors.get(typeName) ?? []) {
+    const ours: Field | undefined = table.get(field.number);
+    if (ours === undefined) continue;
+    const scalar = typeof ours.type === 'string' ? (ours.type === 'id' ? 'bytes' : ours.type) : 'message';
+    own.push(`${field.number} ${ours.name.toLowerCase()} ${scalar}${ours.repeated ? ' repeated' : ''}`);
+    if (typeof ours.type !== 'string') tableLines(ours.type, resolve(field.typeName, typeName), lines);
   }
+  return lines;
+}
+
+function protoLines(typeName: string): string[] {
+  return (
+    (descriptors.get(typeName) ?? [])
+      // Entity references say nothing we keep.
+      .filter((field) => !(typeName.endsWith('.Resource') && field.name.startsWith('entity')))
+      .map((field) => {
+        const name = field.name.replaceAll('_', '').toLowerCase();
+        const type = field.type.replace('TYPE_', '').toLowerCase();
+        return `${field.number} ${name} ${type}${field.label === 'LABEL_REPEATED' ? ' repeated' : ''}`;
+      })
+  );
 }
 
 function resolve(name: string, from: string): string {
@@ -207,9 +201,11 @@ function isDefault(value: unknown): boolean {
 describe('the tables', () => {
   it.each(Object.entries(signals))('say the same as the .proto files: %s', (signal, table) => {
     const word = signal.charAt(0).toUpperCase() + signal.slice(1);
-    const compared: string[] = [];
-    compare(table, `opentelemetry.proto.collector.${signal}.v1.Export${word}ServiceRequest`, new Set(), compared);
-    expect(compared.length).toBeGreaterThan(8);
+    const lines = tableLines(table, `opentelemetry.proto.collector.${signal}.v1.Export${word}ServiceRequest`);
+    expect(lines.size).toBeGreaterThan(8);
+    expect(Object.fromEntries(lines)).toEqual(
+      Object.fromEntries([...lines.keys()].map((name) => [name, protoLines(name)])),
+    );
   });
 });
 
@@ -244,11 +240,7 @@ describe('readMessage', () => {
       });
     fc.assert(
       fc.property(fc.oneof(broken, fc.uint8Array({ maxLength: 200 })), (bytesSent) => {
-        try {
-          readMessage(bytesSent, exportTraceRequest);
-        } catch (thrown) {
-          expect(thrown).toMatchObject({ reason: 'malformed_body' });
-        }
+        expect([undefined, 'malformed_body']).toContain(outcome(bytesSent));
       }),
       { numRuns: 1_000 },
     );
@@ -273,6 +265,16 @@ describe('readMessage', () => {
     expect(unpacked).toEqual(readMessage(Buffer.from([10, 2, 1, 2]), table));
   });
 });
+
+/** The reason of the refusal; an error that is none of ours shows as itself. */
+function outcome(bytesSent: Uint8Array): unknown {
+  try {
+    readMessage(bytesSent, exportTraceRequest);
+    return undefined;
+  } catch (thrown) {
+    return thrown instanceof CoralError ? thrown.reason : thrown;
+  }
+}
 
 function lengthOf(bytesInside: Buffer): Buffer {
   const out: number[] = [];

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { SpanRecord } from '../ingest/records.js';
 import { readRequest } from '../ingest/request-reader.js';
-import { exportJson, FakeClock, LogBook, scratch, testConfig } from '../testing/fixtures.js';
+import { exportJson, FakeClock, LogBook, scratch, testConfig } from '../spec-support/fixtures.js';
 import { SpanStore } from './span-store.js';
 
 const minute = 60_000;

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CoralError, type ErrorKind } from '@coral/errors';
 import type { colonyV1 } from '@coral/rpc';
-import { LogBook, scratch } from '../testing/fixtures.js';
+import { LogBook, scratch } from '../spec-support/fixtures.js';
 import { Outbox } from './outbox.js';
 import { firstBackoffMs, maxBackoffMs, refusedBackoffMs, SummaryPusher, type SummarySink } from './pusher.js';
 
@@ -89,7 +89,11 @@ describe('SummaryPusher', () => {
     outbox.add([empty, empty], 3);
     const sink = new ScriptedSink();
     sink.script = [99, failure('unavailable')];
-    await expect(new SummaryPusher({ ...options, outbox, sink }).drain(new AbortController().signal)).rejects.toThrow();
+    await expect(
+      new SummaryPusher({ ...options, outbox, sink }).drain(new AbortController().signal),
+    ).rejects.toMatchObject({
+      kind: 'unavailable',
+    });
     expect(outbox.oldest()?.seq).toBe(2);
   });
 

@@ -6,9 +6,9 @@ import { readRequest } from '../ingest/request-reader.js';
 import type { SpanRecord } from '../ingest/records.js';
 import { AgentMetrics } from '../ops/agent-metrics.js';
 import { SpanStore } from '../store/span-store.js';
-import { exportJson, FakeClock, LogBook, scratch, testConfig, type SpanSketch } from '../testing/fixtures.js';
-import { referenceEdges, referenceWindows } from '../testing/reference.js';
-import { summedEdges, summedWindows } from '../testing/summaries.js';
+import { exportJson, FakeClock, LogBook, scratch, testConfig, type SpanSketch } from '../spec-support/fixtures.js';
+import { referenceEdges, referenceWindows } from '../spec-support/reference.js';
+import { summedEdges, summedWindows } from '../spec-support/summaries.js';
 import { Outbox } from './outbox.js';
 import { Summarizer } from './summarizer.js';
 

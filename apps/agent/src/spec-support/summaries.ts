@@ -1,4 +1,4 @@
-/** Adds summary batches up the way the colony does, keyed like testing/reference. */
+/** Adds summary batches up the way the colony does, keyed like reference.ts. */
 import { mergeHistograms } from '@coral/model';
 import { colonyV1 } from '@coral/rpc';
 import type { Counted } from './reference.js';
