@@ -130,7 +130,7 @@ export class SpecColony implements AsyncDisposable {
     const channel = await openMeshChannel(mesh, agentAddress, agentGrpcPort);
     const client = new agentV1.AgentServiceClient(channel.target, credentials.createInsecure(), grpcClientOptions);
     try {
-      const request = { sql, maxRows: 0, maxBytes: 0, timeout: undefined };
+      const request = { sql, maxRows: 10_000, maxBytes: 0, timeout: undefined };
       return await callUnary(client, client.runQuery, request, { far: 'agent' });
     } finally {
       client.close();
