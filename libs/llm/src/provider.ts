@@ -1,5 +1,5 @@
 import type { ToolDefinition } from '@coral/tools';
-import type { Diagnosis } from '@coral/diagnosis';
+import type { Diagnosis, Verdict } from '@coral/diagnosis';
 
 export interface ToolCall {
   /** Unique within the conversation. */
@@ -12,6 +12,7 @@ export interface ToolCall {
 export interface ToolOutcome {
   callId: string;
   name: string;
+  /** In `turns` this text is fenced: see fence.ts. */
   text: string;
   isError: boolean;
 }
@@ -28,6 +29,8 @@ export type ModelEvent =
   | { type: 'usage'; inputTokens: number; outputTokens: number }
   /** Only from providers that reason in structures (`builtin`). */
   | { type: 'finding'; diagnosis: Diagnosis }
+  /** How sure an answer without a finding is, from providers that know; else it is read from the text. */
+  | { type: 'verdict'; verdict: Verdict }
   | { type: 'stop'; reason: 'end' | 'tool_use' | 'max_tokens' | 'refusal' };
 
 export interface ModelRequest {
@@ -44,5 +47,7 @@ export interface Provider {
   readonly model: string;
   /** False when questions and telemetry leave this machine. */
   readonly local: boolean;
+  /** Characters of one tool result that it can take; longer ones are cut. Absent: {@link defaultResultChars}. */
+  readonly resultChars?: number;
   respond(request: ModelRequest): AsyncIterable<ModelEvent>;
 }
