@@ -21,7 +21,7 @@ const harmWords = {
   requests_per_s: { made: 'busy', became: 'got busy' },
 } as const;
 
-/** `made checkout slow: p95 150 → 450 ms since 14:30:10 UTC` */
+/** `made <service> slow: p95 150 → 450 ms since 14:30:10 UTC` */
 function effect(survey: Survey, { symptom }: Finding): string {
   const { change } = symptom;
   const over = change.until === null ? '' : '; it is over now';

@@ -13,7 +13,7 @@ import {
   slowPayment,
   stepMs,
   type Script,
-} from './testing/scripted-colony.js';
+} from './spec-support/scripted-colony.js';
 
 const budget = { maxSteps: 24, maxToolCalls: 60, maxSeconds: 60 };
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { converse, type Conversation, type ConversationEvent, type ConverseOptions } from './conversation.js';
 import { unfence } from './fence.js';
 import type { ModelRequest, ToolOutcome, Turn } from './provider.js';
-import { call, ScriptedModel, text } from './testing/scripted-model.js';
+import { call, ScriptedModel, text } from './spec-support/scripted-model.js';
 
 const budget = { maxSteps: 10, maxToolCalls: 20, maxSeconds: 60 };
 

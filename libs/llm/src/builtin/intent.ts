@@ -15,7 +15,7 @@ const patterns: readonly [Intent, RegExp][] = [
   ['health', /\b(health|healthy|unhealthy|status|up and running|all (?:ok|good|well)|everything (?:ok|fine))\b/i],
 ];
 
-/** A question that names trouble is a diagnosis, whatever else it names: "was it the deployment that made web slow?" */
+/** A question that names trouble is a diagnosis, whatever else it names: "was it the deployment that made it slow?" */
 export function intentOf(question: string): Intent {
   const found = patterns.find(([, pattern]) => pattern.test(question))?.[0];
   if (found === 'comparison') return 'comparison';
