@@ -1,9 +1,20 @@
 // For the specs of this folder: a real server, and two real ends of a mesh.
-import { Server, type Metadata } from '@grpc/grpc-js';
+import { credentials, Metadata, Server, type ChannelOptions } from '@grpc/grpc-js';
 import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
 import { openDirectMesh, type Mesh } from '@coral/mesh';
 import { keyIdOf, systemClock, type KeyId } from '@coral/model';
-import { colonyV1, grpcServerOptions, peerMetadataKey, peerOf, remoteAddressOf } from './index.js';
+import {
+  callUnary,
+  colonyV1,
+  grpcClientOptions,
+  grpcServerOptions,
+  MeshGrpcServer,
+  openMeshChannel,
+  peerMetadataKey,
+  peerOf,
+  remoteAddressOf,
+  type MeshChannel,
+} from './index.js';
 
 export const colonyAddress = '10.137.0.1';
 export const cliAddress = '10.137.64.1';
@@ -87,4 +98,53 @@ export async function shutDown(server: Server): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     server.tryShutdown((error) => (error ? reject(error) : resolve()));
   });
+}
+
+/** One server over one mesh, seen from one client; closed with everything opened through it. */
+export interface Rig extends Ends {
+  channel: MeshChannel;
+  cleanup: (() => void | Promise<void>)[];
+  /** Serves over the mesh until the rig closes. */
+  serve(server: Server): Promise<MeshGrpcServer>;
+  mcp(options?: ChannelOptions): colonyV1.McpServiceClient;
+  colonyClient(): colonyV1.ColonyServiceClient;
+}
+
+export async function openRig(): Promise<Rig> {
+  const ends = await openEnds();
+  const channel = await openMeshChannel(ends.cli, colonyAddress, 9_000);
+  const cleanup: Rig['cleanup'] = [];
+  const insecure = credentials.createInsecure();
+  const keep = <T extends { close(): void }>(client: T): T => {
+    cleanup.push(() => client.close());
+    return client;
+  };
+  return {
+    ...ends,
+    channel,
+    cleanup,
+    serve: async (server) => {
+      const meshServer = new MeshGrpcServer(server);
+      const listener = await ends.colony.listen(9_000, meshServer.serve);
+      cleanup.push(async () => {
+        await listener.close();
+        await meshServer.close(0);
+        server.forceShutdown();
+      });
+      return meshServer;
+    },
+    mcp: (options) =>
+      keep(new colonyV1.McpServiceClient(channel.target, insecure, { ...grpcClientOptions, ...options })),
+    colonyClient: () => keep(new colonyV1.ColonyServiceClient(channel.target, insecure, grpcClientOptions)),
+    close: async () => {
+      for (const step of cleanup.splice(0).toReversed()) await step();
+      await channel.close();
+      await ends.close();
+    },
+  };
+}
+
+/** Asks a server of {@link identifyingServer}; its usual answer is `c`. */
+export async function describeColony(client: colonyV1.ColonyServiceClient, metadata = new Metadata()): Promise<string> {
+  return (await callUnary(client, client.describeColony, {}, { metadata })).colonyId;
 }
