@@ -71,9 +71,10 @@ module.exports = {
     },
     {
       name: 'cli-reaches-duckdb-through-nothing',
-      comment: 'The same by any static way round; the audit index is imported dynamically by the colony alone.',
+      comment:
+        'The same by any way round. `audit verify` reads segments only; it meets the index, which libs/audit imports dynamically, by name alone.',
       severity: 'error',
-      from: { path: '^apps/cli/' },
+      from: { path: '^apps/cli/', pathNot: '^apps/cli/src/commands/audit/verify\\.ts$' },
       to: { path: 'node_modules/@duckdb/', reachable: true },
     },
     {
@@ -92,7 +93,8 @@ module.exports = {
     },
     {
       name: 'core-does-no-io',
-      comment: 'Cores take packets, clock and random bytes as arguments and give effects back, so that tests can turn time.',
+      comment:
+        'Cores take packets, clock and random bytes as arguments and give effects back, so that tests can turn time.',
       severity: 'error',
       from: { path: `^libs/(${core})/src/`, pathNot: `${spec}|^libs/policy/src/policy-file\\.ts$` },
       to: { dependencyTypes: ['core'], pathNot: '^(node:)?crypto$' },
@@ -152,6 +154,9 @@ module.exports = {
     exclude: { path: 'libs/rpc/src/gen' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'require', 'default', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'require', 'default', 'types'],
+    },
   },
 };
