@@ -56,7 +56,9 @@ describe('an agent under load', () => {
     expect(load.failures).toBeGreaterThan(0);
 
     const announced = colony.announced.length;
-    await colony.until(() => colony.announced.length >= Math.max(announced, 1) && colony.requests >= load.acknowledged.size);
+    await colony.until(
+      () => colony.announced.length >= Math.max(announced, 1) && colony.requests >= load.acknowledged.size,
+    );
     const stored = await storedIds();
     expect(stored).toEqual([...load.acknowledged].sort());
     // Stopping summarises what is left, so a span counted twice would show now.
@@ -95,7 +97,9 @@ describe('an agent under load', () => {
     expect((await post(agent, spanBatch('cart', 10).body)).status).toBe(200);
     const bomb = gzipSync(Buffer.alloc(1_000 * 1_048_576));
     const before = await agent.peakMemory();
-    const answers = await Promise.all(Array.from({ length: 6 }, () => post(agent, bomb, { 'content-encoding': 'gzip' })));
+    const answers = await Promise.all(
+      Array.from({ length: 6 }, () => post(agent, bomb, { 'content-encoding': 'gzip' })),
+    );
     // 429 when the budget of all requests in flight is the first to say no.
     for (const { status } of answers) expect([413, 429]).toContain(status);
     expect((await agent.peakMemory()) - before).toBeLessThan(250 * 1_048_576);
