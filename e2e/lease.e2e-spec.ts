@@ -28,7 +28,7 @@ describe('a lease', () => {
   });
   afterEach(async () => {
     alex.door[Symbol.dispose]();
-    expect(await colony.verifyAudit()).toMatchObject({ ok: true });
+    await colony.mustVerify();
     await colony[Symbol.asyncDispose]();
   });
 

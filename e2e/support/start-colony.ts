@@ -151,6 +151,12 @@ export class ColonyUnderTest implements AsyncDisposable {
     return (await this.audit()).filter((row) => row.kind === kind);
   }
 
+  /** For hooks: throws unless the whole chain of the audit holds. */
+  async mustVerify(): Promise<void> {
+    const verdict = await this.verifyAudit();
+    if (!verdict.ok) throw new Error(`the audit is broken: ${JSON.stringify(verdict)}`);
+  }
+
   async caPem(): Promise<string> {
     return await fetchPinnedCa(this.ready.endpoint, this.ready.ca_fingerprint);
   }
