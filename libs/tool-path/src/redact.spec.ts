@@ -76,7 +76,7 @@ describe('names', () => {
     redactor.redact(`[${'a'.repeat(1_000_000)}`);
     redactor.redact(`{${'a '.repeat(500_000)}`);
     redactor.redact(`{a${'\\'.repeat(1_000_000)}`);
-    expect(performance.now() - started).toBeLessThan(5_000);
+    expect(performance.now() - started).toBeLessThan(20_000);
   });
 });
 

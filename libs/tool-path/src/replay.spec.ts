@@ -1,9 +1,26 @@
 import { CoralError } from '@coral/errors';
 import { describe, expect, it } from 'vitest';
 import { maxReplayedAnswers, maxReplayedBytes, replayMs } from './replay.js';
-import { envelope, openStage, serve } from './testing/stage.js';
+import type { ToolAnswer, ToolRequest } from './contract.js';
+import { envelope, openStage, serve, type Stage } from './testing/stage.js';
 
 const key = (idempotencyKey: string): { idempotencyKey: string } => ({ idempotencyKey });
+
+/** Starts a call and waits until it is past its checks: from looking up the lease to joining it never waits. */
+async function startPastChecks(stage: Stage, request: ToolRequest): Promise<{ answer: Promise<ToolAnswer> }> {
+  const looked = Promise.withResolvers<void>();
+  const { leases } = stage;
+  const get = leases.get.bind(leases);
+  leases.get = (agentId) => {
+    looked.resolve();
+    return get(agentId);
+  };
+  const answer = stage.path.call(request);
+  await looked.promise;
+  leases.get = get;
+  await new Promise(setImmediate);
+  return { answer };
+}
 
 describe('a retry with the same idempotency key', () => {
   it('gets the finished answer again, without another run, under a row of its own', async () => {
@@ -46,15 +63,13 @@ describe('a retry with the same idempotency key', () => {
     const dropped = new AbortController();
     const first = stage.path.call(stage.request(who, { ...key('k'), signal: dropped.signal }));
     await begun.promise;
-    const second = stage.path.call(stage.request(who, key('k')));
-    // The second has joined once its own token is verified, which takes no longer than the third's.
-    await stage.path.call(stage.request(who, { name: 'coral_query', args: { query: 'x' } }));
+    const { answer: second } = await startPastChecks(stage, stage.request(who, key('k')));
     dropped.abort();
     expect(stopped).toBe(false);
     release.resolve();
     expect((await second).isError).toBe(false);
     await first;
-    expect(stage.ran.filter(({ name }) => name === 'coral_get_health')).toHaveLength(1);
+    expect(stage.ran).toHaveLength(1);
   });
 
   it('is run anew when everybody had gone away from the first', async () => {
@@ -116,6 +131,27 @@ describe('a retry with the same idempotency key', () => {
     await stage.path.call(stage.request(who, key('k')));
     stage.leases.clear();
     await expect(stage.path.call(stage.request(who, key('k')))).rejects.toMatchObject({ reason: 'lease_expired' });
+  });
+
+  it('gets nothing when its lease ends while it waits for the row of the first', async () => {
+    await using stage = await openStage();
+    const reached = Promise.withResolvers<void>();
+    const release = Promise.withResolvers<void>();
+    const outcomeOfFirst = stage.gate.syncs + 2;
+    stage.gate.before = async (sync) => {
+      if (sync !== outcomeOfFirst) return;
+      reached.resolve();
+      await release.promise;
+    };
+    const who = await stage.lessee('alex');
+    const first = stage.path.call(stage.request(who, key('k')));
+    await reached.promise;
+    const { answer: second } = await startPastChecks(stage, stage.request(who, key('k')));
+    stage.leases.clear();
+    release.resolve();
+    await expect(second).rejects.toMatchObject({ reason: 'lease_expired' });
+    expect((await first).isError).toBe(false);
+    expect((await stage.rows()).at(-1)?.payload).toMatchObject({ outcome: 'unauthenticated' });
   });
 
   it('is another try after an error that may pass, and the same answer after one that will not', async () => {

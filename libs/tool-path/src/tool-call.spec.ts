@@ -32,6 +32,8 @@ interface Case {
   /** Who the row names; the caller unless said. */
   nobody?: true;
   ran?: true;
+  /** It got as far as its intent, and no further. */
+  intent?: true;
 }
 
 let stillRunning: AbortController;
@@ -240,6 +242,7 @@ const cases: Case[] = [
     request: { signal: AbortSignal.abort() },
     expected: { kind: 'cancelled', reason: 'cancelled' },
     outcome: 'cancelled',
+    intent: true,
   },
   {
     what: 'a lease that was revoked in the middle',
@@ -330,6 +333,7 @@ describe('a tool call', () => {
       const intents = rows.filter((row) => row.kind === 'tool_call.intent');
       const outcomes = rows.filter((row) => row.kind === 'tool_call.outcome');
       expect(outcomes).toHaveLength(1);
+      expect(intents).toHaveLength(test.intent || test.ran ? 1 : 0);
       expect(rows).toHaveLength(intents.length + 1);
       expect(outcomes[0]).toMatchObject({
         user_id: test.nobody ? null : (user ?? 'alex'),
@@ -434,6 +438,16 @@ describe('the visible tools', () => {
     expect(await names('alex')).toEqual(['coral_query', 'coral_get_health']);
     expect(await names('jordan')).toEqual(['coral_get_health']);
     expect(await names('mallory')).toEqual([]);
+  });
+
+  it('are shown to nobody whose lease is over, which leaves a row in their name', async () => {
+    await using stage = await openStage();
+    const who = await stage.lessee('alex');
+    who.lease.expiresAt = stage.clock.at;
+    await expect(stage.path.visibleTools(who.token, who.peer)).rejects.toMatchObject({ reason: 'lease_expired' });
+    expect(await stage.rows()).toMatchObject([
+      { kind: 'auth.refused', user_id: 'alex', agent_id: who.agentId, payload: { error_reason: 'lease_expired' } },
+    ]);
   });
 
   it('are shown to nobody without a good token, which leaves a row', async () => {
