@@ -57,6 +57,14 @@ describe('the built coral', () => {
     child.stdin.end(stdin);
     return end(child);
   };
+  /** Waits for something that only a running child can bring. */
+  const unlessEnded = (wanted: Promise<unknown>, ended: Promise<Ended>) =>
+    Promise.race([
+      wanted,
+      ended.then(({ code, stderr }) => {
+        throw new Error(`it ended with ${code} before that: ${stderr}`);
+      }),
+    ]);
   /** The next call of a tool; it is answered when the client goes away. */
   const hangingTool = () =>
     new Promise<void>((resolve) => {
@@ -77,7 +85,7 @@ describe('the built coral', () => {
   });
 
   it('ends without a word when nobody reads its output', async () => {
-    const child = start(['--help']);
+    const child = start(['colony', 'list']);
     child.stdout.destroy();
     expect(await end(child)).toMatchObject({ code: 141, stderr: '' });
   });
@@ -287,7 +295,7 @@ describe('the built coral', () => {
     const called = hangingTool();
     const child = start(['health']);
     const ended = end(child);
-    await called;
+    await unlessEnded(called, ended);
     child.kill(signal);
     expect((await ended).code).toBe(code);
     expect(colony.open).toEqual([]);
@@ -301,7 +309,7 @@ describe('the built coral', () => {
     const called = hangingTool();
     const child = start(['health']);
     const ended = end(child);
-    await Promise.all([granted, called]);
+    await unlessEnded(Promise.all([granted, called]), ended);
     const before = performance.now();
     child.kill('SIGINT');
     child.kill('SIGINT');
@@ -440,7 +448,7 @@ describe('the built coral', () => {
       const called = hangingTool();
       const child = start(['ask', 'Is anything wrong?']);
       const ended = end(child);
-      await called;
+      await unlessEnded(called, ended);
       child.kill('SIGINT');
       const { code, stderr } = await ended;
       expect(code).toBe(130);
@@ -452,7 +460,7 @@ describe('the built coral', () => {
       const child = start(['ask', 'Is anything wrong?']);
       child.stdout.destroy();
       const ended = end(child);
-      await colony.whenReleased(1);
+      await unlessEnded(colony.whenReleased(1), ended);
       expect((await ended).code).toBe(141);
       expect(colony.open).toEqual([]);
     });

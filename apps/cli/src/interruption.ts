@@ -35,7 +35,14 @@ export class Interruption implements Disposable {
   };
   lastGrasp: () => Promise<void> = async () => undefined;
 
+  static #watching = 0;
+  /** True while a command wants to end in its own order. */
+  static isWatching(): boolean {
+    return Interruption.#watching > 0;
+  }
+
   constructor() {
+    Interruption.#watching += 1;
     for (const name of caught) {
       const handler = () => this.onSignal(name);
       this.handlers.set(name, handler);
@@ -67,8 +74,9 @@ export class Interruption implements Disposable {
     if (!this.signal.aborted) this.controller.abort(new Interrupted(name));
   }
 
-  /** The stdout handler stays: a pipe that breaks while the process ends must not become a crash. */
   [Symbol.dispose](): void {
+    Interruption.#watching -= 1;
+    process.stdout.off('error', this.onPipe);
     for (const [name, handler] of this.handlers) process.off(name, handler);
   }
 }

@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { run } from '@oclif/core';
-import { exitCodeOfSignal } from './interruption.js';
+import { exitCodeOfSignal, Interruption } from './interruption.js';
 import { version } from './version.js';
 
 /** Ends the process. `root` is the directory of the built CLI, where `commands/` is. */
@@ -28,7 +28,7 @@ export async function main(argv: string[], root: string): Promise<void> {
 /** `coral … | head -1`: the reader has what it wanted. A command that holds a lease ends in its own order. */
 function onBrokenPipe(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EPIPE') throw error;
-  if (process.stdout.listenerCount('error') === 1) process.exit(exitCodeOfSignal('SIGPIPE'));
+  if (!Interruption.isWatching()) process.exit(exitCodeOfSignal('SIGPIPE'));
 }
 
 const packageJson = {
@@ -62,9 +62,10 @@ function commandsBelow(directory: string): string[] {
   return files.filter((file) => file.endsWith('.js')).map((file) => file.slice(0, -'.js'.length).replaceAll(sep, ' '));
 }
 
+/** Resolves when everything was handed over, or nobody takes it any more. */
 function drained(stream: NodeJS.WriteStream): Promise<void> {
   return new Promise((resolve) => {
-    if (stream.writableLength === 0 || stream.destroyed) resolve();
-    else stream.write('', () => resolve());
+    if (stream.destroyed || stream.bytesWritten === 0) resolve();
+    else stream.write('', () => setImmediate(resolve));
   });
 }

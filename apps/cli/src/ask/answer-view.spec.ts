@@ -30,8 +30,10 @@ const conversation: Conversation = {
     text: '',
   },
   partial: false,
+  unsupported: [],
   silentAgents: [],
 };
+const call = { id: 'c1', name: 'coral_query', args: {} };
 const coverage = { asked: 1, answered: ['agt-a'], late: [], silent: [], denied: [] };
 const outcome: AskOutcome = { conversation, coverage, agentId: 'eph-abc' };
 
@@ -53,13 +55,14 @@ describe('an answer', () => {
     const { view, stdout, stderr } = viewOf('stream');
     view.onEvent({
       type: 'tool_finished',
+      call,
       name: 'coral_query',
       args: { query: 'latency' },
       ms: 31.4,
       isError: false,
       bytes: 6_120,
     });
-    view.onEvent({ type: 'tool_finished', name: 'coral_fetch_live', args: {}, ms: 3, isError: true, bytes: 80 });
+    view.onEvent({ type: 'tool_finished', call, name: 'coral_fetch_live', args: {}, ms: 3, isError: true, bytes: 80 });
     view.onEvent({ type: 'text', text: 'Payment 1.5.0 ' });
     view.onEvent({ type: 'text', text: 'is slow.' });
     expect(stdout()).toBe('Payment 1.5.0 is slow.');
@@ -85,13 +88,13 @@ describe('an answer', () => {
 
   it('names what is missing', () => {
     const { view, stderr } = viewOf('whole');
-    const partial = { ...conversation, partial: true };
+    const partial = { ...conversation, partial: true, unsupported: ['99 ms'] };
     view.finish(
       'Why?',
       { ...outcome, conversation: partial, coverage: { ...coverage, asked: 2, silent: ['agt-b'] } },
       1,
     );
-    expect(stderr()).toContain('Partial: 1 of 2 agents answered; silent: agt-b.\nThe answer is not complete.\n');
+    expect(stderr()).toContain('Partial: 1 of 2 agents answered; silent: agt-b.\nIn no tool result: 99 ms\n');
   });
 
   it('keeps lines apart on a terminal that both streams share', () => {
@@ -108,6 +111,7 @@ describe('an answer', () => {
     view.onEvent({ type: 'text', text: 'a\u001b[2Jb\u202e' });
     view.onEvent({
       type: 'tool_finished',
+      call,
       name: 'coral_query',
       args: { query: '\u001b[1m\n' },
       ms: 1,
@@ -145,6 +149,7 @@ describe('an answer', () => {
       seconds: 1.404,
       coverage,
       partial: false,
+      unsupported: [],
       agent_id: 'eph-abc',
     });
     const { diagnosis: _none, ...bare } = conversation;

@@ -55,7 +55,8 @@ export class AnswerView {
     if (this.#printed === '') this.#print(conversation.answer);
     this.#endLine();
     coverageLines(coverage).forEach((line) => this.say(line));
-    if (conversation.partial) this.say('The answer is not complete.');
+    const { unsupported } = conversation;
+    if (unsupported.length > 0) this.say(`In no tool result: ${unsupported.join(', ')}`);
     this.say(footer(conversation, agentId, elapsedMs));
   }
 
@@ -115,6 +116,7 @@ export function answerJson(
     seconds: Math.round(elapsedMs) / 1_000,
     coverage,
     partial: conversation.partial,
+    unsupported: conversation.unsupported,
     agent_id: agentId,
   };
 }

@@ -1,3 +1,4 @@
+import { setTimeout as wait } from 'node:timers/promises';
 import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
 import { CoralError, type ErrorKind } from '@coral/errors';
 import { connectMcp, type CallPolicy, type McpConnection } from '@coral/mcp-client';
@@ -6,6 +7,9 @@ import { agentIdOf, keyIdOf, type Clock, type Duration } from '@coral/model';
 import { durationToProto, openMeshChannel, type colonyV1 } from '@coral/rpc';
 import type { ColonyApi } from '../colony/colony-api.js';
 import { version } from '../version.js';
+
+/** Giving everything back may take this long, ms; whatever is stuck then ends with the process or at the TTL. */
+export const closeLimitMs = 5_000;
 
 export interface LeaseOptions {
   colony: ColonyApi;
@@ -38,7 +42,7 @@ export async function openLease(options: LeaseOptions): Promise<MeshLease> {
   const agentId = agentIdOf(keyPair.publicKey, 'eph');
   const certificate = await newSelfSigned(agentId);
   const stack = new AsyncDisposableStack();
-  const close = onceQuietly(() => stack.disposeAsync());
+  const close = onceQuietly(() => Promise.race([stack.disposeAsync(), patience(closeLimitMs)]));
   stack.defer(() => void keyPair.privateKey.fill(0));
   try {
     signal.throwIfAborted();
@@ -117,6 +121,11 @@ function badGrant(why: string): CoralError {
     message: `The colony gave a lease that cannot be used: ${why}.`,
     next: 'Compare the versions of coral and of the colony.',
   });
+}
+
+/** Does not keep a process alive that has nothing else to do. */
+async function patience(ms: number): Promise<void> {
+  await wait(ms, undefined, { ref: false });
 }
 
 /** The first call does it, later ones wait for the same end; failures stay inside, there is nobody left to mend them. */
