@@ -60,7 +60,7 @@ export interface ToolPathDeps {
   policy(): Pick<Policy, 'decide' | 'owns' | 'revision'>;
   audit: Pick<AuditLog, 'append'>;
   handlers: ReadonlyMap<ToolName, ToolHandler>;
-  /** `alex` or `group:payments`; undefined for an agent that is not known. */
+  /** `alex` or `group:platform`; undefined for an agent that is not known. */
   ownerOfAgent(agentId: string): string | undefined;
   rules: ToolRules;
   clock: Clock;
