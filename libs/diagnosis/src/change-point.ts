@@ -18,7 +18,9 @@ export interface Change {
   z: number;
   pointsBefore: number;
   pointsAfter: number;
-  /** Two or three points old, and the last of them is on its way back. */
+  /** From the start of the first changed point to the end of the last, ms. */
+  lastedMs: number;
+  /** Young, and its last point is on its way back. */
   fading: boolean;
 }
 
@@ -29,7 +31,9 @@ function describe(track: Track, split: Split, low: number, high: number, stepMs:
   const at = refinedOnset(track, split, low, high);
   const end = track.metric === 'error_rate' ? endOfErrors(track, at, middle) : endOf(track, at, middle);
   const isOver = end < points.length;
-  if (end - at < (isOver ? changeRules.minPointsOver : changeRules.minPointsAfter)) return undefined;
+  if (end - at < changeRules.minPointsAfter) return undefined;
+  const lastedMs = (points[end - 1] as Point).end - (points[at] as Point).start;
+  if (isOver && lastedMs < changeRules.minOverMs) return undefined;
   const first = points[at] as Point;
   const change: Change = {
     metric: track.metric,
@@ -41,13 +45,14 @@ function describe(track: Track, split: Split, low: number, high: number, stepMs:
     z: split.z,
     pointsBefore: Math.min(at - low, changeRules.window),
     pointsAfter: end - at,
-    fading: !isOver && end - at <= changeRules.pointsBack && isFading(track, at, middle),
+    lastedMs,
+    fading: !isOver && lastedMs < changeRules.fadingMs && isFading(track, at, middle),
   };
   return [change, end];
 }
 
 /**
- * A change of two or three points whose last one is on its way back is a stall or a cold start that just passed: the p95 of
+ * A young change whose last point is on its way back is a stall or a cold start that just passed: the p95 of
  * a step holds it even when it filled a tenth of the step, the median does not.
  */
 function isFading(track: Track, at: number, middle: number): boolean {
@@ -96,10 +101,10 @@ function search(track: Track, low: number, high: number, stepMs: number, depth: 
 /** How often a part of a series is searched again left and right of a change: at most 2⁴ - 1 changes per series. */
 const searchDepth = 4;
 
-function isAboveFloor(change: Change): boolean {
+function isAboveFloor(change: Change, leastRatio: number): boolean {
   const { before, after, metric } = change;
   if (metric === 'p95_ms') {
-    return after - before >= changeRules.latency.floorMs && after >= before * changeRules.latency.leastRatio;
+    return after - before >= changeRules.latency.floorMs && after >= before * leastRatio;
   }
   return after - before >= (metric === 'error_rate' ? changeRules.errors.floor / 2 : changeRules.traffic.floorPerS);
 }
@@ -109,7 +114,9 @@ export function risesOf(metric: Metric, series: Series, stepMs: number, now: num
   const { tracks, stepMs: step } = prepare(metric, series, stepMs, now);
   const all: Change[] = [];
   for (const track of tracks) {
-    const found = search(track, 0, track.points.length, step, searchDepth).filter(isAboveFloor);
+    const found = search(track, 0, track.points.length, step, searchDepth).filter((change) =>
+      isAboveFloor(change, changeRules.latency.leastRatio),
+    );
     const lapsOver = (a: Change, b: Change): boolean =>
       a.since < (b.until ?? Number.POSITIVE_INFINITY) && b.since < (a.until ?? Number.POSITIVE_INFINITY);
     all.push(...found.filter((change) => !all.some((other) => lapsOver(change, other))));
@@ -130,15 +137,24 @@ export function riseWith(
 ): Change | undefined {
   const { tracks, stepMs: step } = prepare(metric, series, stepMs, now);
   const slack = changeRules.guided.steps * step;
-  const { z, separation } = changeRules.guided;
+  const { z, separation, ratio } = changeRules.guided;
   for (const track of tracks) {
     const { points } = track;
     const from = points.findIndex((p) => p.end > onset.since - slack);
     const to = points.findLastIndex((p) => p.start < onset.sinceEnd + slack);
     if (from < 0 || to < from) continue;
-    const split = strongest(track, { low: 0, high: points.length, from, to, z, separation, withoutWorst: false });
+    const split = strongest(track, {
+      low: 0,
+      high: points.length,
+      from,
+      to,
+      z,
+      separation,
+      ratio,
+      withoutWorst: false,
+    });
     const change = split === undefined ? undefined : describe(track, split, 0, points.length, step)?.[0];
-    if (change !== undefined && isAboveFloor(change)) return change;
+    if (change !== undefined && isAboveFloor(change, changeRules.guided.leastRatio)) return change;
   }
   return undefined;
 }

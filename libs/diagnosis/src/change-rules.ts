@@ -7,7 +7,9 @@ export const changeRules = {
   /** Points in a row at the old level that end a change. */
   pointsBack: 3,
   /** A level that was left again must have held this long, or it was a blip: a stall, a cold start. */
-  minPointsOver: 6,
+  minOverMs: 60_000,
+  /** Younger than this, a change whose newest point is on its way back may be such a blip. */
+  fadingMs: 40_000,
   /** Points compared on each side: recent enough that the drift of a day is no change. */
   window: 30,
   /** Lengths of the new level that are tried. */
@@ -19,7 +21,7 @@ export const changeRules = {
   /** Share of the points on each side that must lie on their side of the middle. */
   separation: 0.75,
   /** What is enough when the time is known from another change: one place is tried then, not hundreds. */
-  guided: { z: 2.5, separation: 0.6, steps: 3 },
+  guided: { z: 2.5, separation: 0.6, steps: 3, ratio: 1.15, leastRatio: 1.1 },
   /** `ratio` of the levels searched in; `leastRatio` and `floorMs` of the p95 that is reported. */
   latency: { ratio: 1.3, leastRatio: 1.2, floorMs: 5, z: 4, leastNoise: 0.05 },
   errors: { ratio: 2, floor: 0.02, z: 4, minErrors: 3 },

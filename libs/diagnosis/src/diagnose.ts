@@ -29,13 +29,13 @@ function judge(survey: Survey, locus: Locus, causes: readonly Candidate[]): Verd
   return weaknesses === 1 ? 'LIKELY' : 'INCONCLUSIVE';
 }
 
-/** Fewer points of a change that nothing explains are as likely a stall that will pass; a slight change needs more. */
-const youngPoints = { any: 3, slight: 6, slightRatio: 1.5 } as const;
+/** Until then a change that nothing explains is as likely a stall that will pass; a slight change needs longer. */
+const youngMs = { any: 30_000, slight: 60_000, slightRatio: 1.5 } as const;
 
-function isTooYoung({ before, after, until, pointsAfter }: Change, locus: Locus, best: Candidate): boolean {
+function isTooYoung({ before, after, until, lastedMs }: Change, locus: Locus, best: Candidate): boolean {
   if (locus.change.fading) return true;
   if (best.cause.kind !== 'service' || until !== null) return false;
-  return pointsAfter < (after < before * youngPoints.slightRatio ? youngPoints.slight : youngPoints.any);
+  return lastedMs < (after < before * youngMs.slightRatio ? youngMs.slight : youngMs.any);
 }
 
 /**

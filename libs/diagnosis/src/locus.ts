@@ -31,13 +31,18 @@ const leastShare = 0.4;
 /** What an edge is taken to account for when one is latency and the other errors. */
 const mixedShare = 0.5;
 
-/** Downstream calls per request of `from` while the change lasted; at least 1: fewer calls can still be all the slow ones. */
+/**
+ * Downstream calls per request of `from` while the change lasted. Failures add up, so for errors it is the true ratio; for a
+ * p95 it is at least 1: fewer calls can still be all the slow ones.
+ */
 function callsPerRequest(survey: Survey, from: string, to: string, change: Change): number {
   const end = change.until ?? Number.POSITIVE_INFINITY;
   const during = (series: Series): number =>
     series.reduce((sum, p) => (p.start >= change.since && p.start < end ? sum + p.requests : sum), 0);
   const requests = during(survey.serviceSeries(from));
-  return requests === 0 ? 1 : Math.max(1, during(survey.edgeSeries(from, to)) / requests);
+  if (requests === 0) return 1;
+  const calls = during(survey.edgeSeries(from, to)) / requests;
+  return change.metric === 'error_rate' ? calls : Math.max(1, calls);
 }
 
 /** Errors slow a p95 only when more than one request in twenty is tried again; slowness fails calls only when it is great. */

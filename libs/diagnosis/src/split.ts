@@ -23,6 +23,8 @@ export interface Quest {
   to: number;
   z: number;
   separation: number;
+  /** Least factor between the levels of latency. */
+  ratio: number;
   /** Errors must outlive the loss of their worst point. */
   withoutWorst: boolean;
 }
@@ -31,7 +33,16 @@ export interface Quest {
 export function openQuest(metric: Metric, low: number, high: number): Quest {
   const rule = { p95_ms: changeRules.latency, error_rate: changeRules.errors, requests_per_s: changeRules.traffic };
   const { separation } = changeRules;
-  return { low, high, from: low, to: high, z: rule[metric].z, separation, withoutWorst: true };
+  return {
+    low,
+    high,
+    from: low,
+    to: high,
+    z: rule[metric].z,
+    separation,
+    ratio: changeRules.latency.ratio,
+    withoutWorst: true,
+  };
 }
 
 /** The strongest rise between medians inside `[low, high)`. */
@@ -41,7 +52,7 @@ function strongestShift(track: Track, quest: Quest): Split | undefined {
   const rule = metric === 'p95_ms' ? changeRules.latency : changeRules.traffic;
   const part = levels.slice(low, high);
   const n = part.length;
-  const leastRise = Math.log(rule.ratio);
+  const leastRise = Math.log(metric === 'p95_ms' ? quest.ratio : rule.ratio);
   const first = Math.max(changeRules.minPointsBefore, quest.from - low);
   const last = Math.min(n - changeRules.minPointsAfter, quest.to - low);
   const befores = slidingMedians(

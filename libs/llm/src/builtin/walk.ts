@@ -88,7 +88,7 @@ export class Walk {
 
   /** Calls still to be made for a window, or what they show. */
   private look(window: Window): { calls: Wanted[] } | { diagnosis: Diagnosis; observations: Observations } {
-    const rounds = [[healthCall], [topologyCall(window)], seriesCalls(window), [eventsCall(window)]];
+    const rounds = [[healthCall], [topologyCall(window)], [...seriesCalls(window), eventsCall(window)]];
     for (const round of rounds) {
       const calls = round.filter((call) => this.isOffered(call) && this.board.answerTo(call) === undefined);
       if (calls.length > 0) return { calls };
