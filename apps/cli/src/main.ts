@@ -62,10 +62,11 @@ function commandsBelow(directory: string): string[] {
   return files.filter((file) => file.endsWith('.js')).map((file) => file.slice(0, -'.js'.length).replaceAll(sep, ' '));
 }
 
-/** Resolves when everything was handed over, or nobody takes it any more. */
+/** Resolves when everything was handed over, or it is known that nobody takes it any more. */
 function drained(stream: NodeJS.WriteStream): Promise<void> {
   return new Promise((resolve) => {
-    if (stream.destroyed || stream.bytesWritten === 0) resolve();
+    // A broken pipe is told one turn after the write that found it.
+    if (stream.destroyed || stream.writableLength === 0) setImmediate(resolve);
     else stream.write('', () => setImmediate(resolve));
   });
 }
