@@ -6,7 +6,16 @@ import { join } from 'node:path';
 import { credentials } from '@grpc/grpc-js';
 import { callUnary, colonyV1, fetchPinnedCa, openMeshChannel, pinnedCredentials } from '@coral/rpc';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { bearer, closing, ColonyUnderTest, jsonRpc, newIdentity, runColony, toolCall } from './support/start-colony.js';
+import {
+  bearer,
+  closing,
+  ColonyUnderTest,
+  jsonRpc,
+  newIdentity,
+  runColony,
+  slowSql,
+  toolCall,
+} from './support/start-colony.js';
 import { until } from './support/until.js';
 
 describe('a colony', () => {
@@ -27,6 +36,12 @@ describe('a colony', () => {
       roles: ['developer'],
       permissions: ['read:metrics', 'read:topology', 'read:events', 'read:health'],
     });
+    const wrong = { metadata: bearer(token.slice(0, -1)) };
+    await expect(callUnary(door.colony, door.colony.describeColony, {}, wrong)).rejects.toMatchObject({
+      kind: 'unauthenticated',
+      reason: 'token_invalid',
+    });
+    expect(await colony.rowsOf('auth.refused')).toHaveLength(1);
   });
 
   it('is known by the fingerprint of its CA, and by no other', async () => {
@@ -183,6 +198,19 @@ describe('a colony', () => {
     const rows = await colony.audit();
     expect(rows.at(-1)).toMatchObject({ kind: 'colony.stopped', payload: { why: 'SIGTERM' } });
     expect(await colony.verifyAudit()).toMatchObject({ ok: true });
+  });
+
+  it('lets a call in progress end before it stops', async () => {
+    const alex = await colony.person('alex');
+    await using lease = await alex.lease();
+    const answer = lease.exchange(toolCall('coral_query', { query: slowSql }));
+    await until(async () => (await colony.rowsOf('tool_call.intent')).length > 0, 'the call');
+    const stopped = colony.kill('SIGTERM');
+    expect(await answer).toMatchObject([
+      { result: { isError: true, structuredContent: { error: { reason: 'sql_too_slow' } } } },
+    ]);
+    expect(await stopped).toEqual({ code: 0, signal: null });
+    expect(await colony.rowsOf('tool_call.outcome')).toHaveLength(1);
   });
 
   it('takes a changed policy without a restart, and keeps the last good one when the file breaks', async () => {

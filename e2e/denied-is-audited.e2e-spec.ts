@@ -3,7 +3,7 @@ import { connectMcp } from '@coral/mcp-client';
 import { colonyV1, openMeshChannel } from '@coral/rpc';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditRow } from '@coral/audit';
-import { bearer, closing, ColonyUnderTest, jsonRpc, toolCall } from './support/start-colony.js';
+import { bearer, closing, ColonyUnderTest, jsonRpc, slowSql, toolCall } from './support/start-colony.js';
 import type { Leased, Person } from './support/start-colony.js';
 import { until } from './support/until.js';
 
@@ -212,13 +212,6 @@ describe('every refusal', () => {
     expect(await colony.verifyAudit()).toMatchObject({ ok: true });
   });
 });
-
-/** Allowed by the gate, and longer than anybody waits: 10^12 products. */
-const slowSql = `WITH digits AS (SELECT unnest([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]) AS x)
-  SELECT sum(a.x * l.x) FROM ${'abcdefghijkl'
-    .split('')
-    .map((alias) => `digits ${alias}`)
-    .join(', ')}`;
 
 function changed(token: string): string {
   const [head, body, signature] = token.split('.') as [string, string, string];

@@ -284,6 +284,38 @@ describe('a lease', () => {
     expect(await colony.rowsOf('ephemeral.expired')).toMatchObject([{ agent_id: short.agentId }]);
     expect(await colony.rowsOf('tool_call.outcome')).toHaveLength(2);
   });
+
+  it('is accounted for over twenty times kill -9 under load: every answered call has its row', async () => {
+    const lease = await alex.lease(900);
+    const answered: string[] = [];
+    let lives = 0;
+    while (lives < 20) {
+      await using mine = new Leased(lease.answer, lease.identity, await joinMesh(lease.answer, lease.identity));
+      let running = true;
+      const callers = Array.from({ length: 4 }, async (_, caller) => {
+        for (let i = 0; running; i += 1) {
+          const name = `call-${lives}-${caller}-${i}`;
+          const frames = await mine.exchange(toolCall('coral_get_health', { service_filter: name })).catch(() => []);
+          if (frames.length > 0) answered.push(name);
+        }
+      });
+      const enough = answered.length + 4 + lives;
+      await until(() => answered.length >= enough, 'answers', 20_000);
+      await colony.kill('SIGKILL');
+      running = false;
+      await Promise.all(callers);
+      await colony.run();
+      lives += 1;
+    }
+    const told = new Set(
+      (await colony.rowsOf('tool_call.outcome')).map(
+        ({ payload }) => (payload['tool_args'] as { service_filter: string }).service_filter,
+      ),
+    );
+    expect(answered.filter((name) => !told.has(name))).toEqual([]);
+    expect(answered.length).toBeGreaterThan(80);
+    await lease.mesh.close();
+  });
 });
 
 describe('the mesh', () => {

@@ -350,3 +350,9 @@ export function jsonRpc(method: string, params: Record<string, unknown> = {}): R
 export function toolCall(name: string, args: Record<string, unknown> = {}): Record<string, unknown> {
   return jsonRpc('tools/call', { name, arguments: args });
 }
+
+const hundred = Array.from({ length: 100 }, (_, n) => n).join(', ');
+
+/** Allowed by the gate, and longer than anybody waits: 10^12 products. */
+export const slowSql = `WITH numbers AS (SELECT unnest([${hundred}]) AS x)
+  SELECT sum(a.x * f.x) FROM numbers a, numbers b, numbers c, numbers d, numbers e, numbers f`;

@@ -12,7 +12,7 @@ import { ControlDb } from './control/control-db.js';
 import { BindPort } from './edge/bind-port.js';
 import { ColonyIdentity } from './edge/colony-identity.js';
 import { Doors } from './edge/doors.js';
-import type { JsonLogger } from './edge/json-logger.js';
+import { JsonLogger } from './edge/json-logger.js';
 import { Lifetime } from './edge/lifetime.js';
 import { AgentRepository } from './enroll/agent.repository.js';
 import { AgentRoster } from './enroll/agent-roster.js';
@@ -90,7 +90,12 @@ export class Colony {
     this.app.get(Readiness).down();
     await this.doors.close(drainGraceMs);
     const row = { kind: 'colony.stopped' as const, user_id: null, agent_id: null, payload: { why } };
-    await this.app.get(AuditLog).append(row);
+    try {
+      await this.app.get(AuditLog).append(row);
+    } catch (thrown) {
+      // Nothing is asked of the colony any more, so there is nothing left to refuse.
+      this.app.get(JsonLogger).failure('the stop could not be audited', thrown);
+    }
     await this.lifetime[Symbol.asyncDispose]();
   }
 }
@@ -131,6 +136,7 @@ async function open({ app, doors, config, logger }: Opening): Promise<ReadyLine>
 }
 
 async function listenForOperations(app: INestApplication, ports: BindPort, config: ColonyConfig): Promise<string> {
+  app.getHttpAdapter().getInstance().disable('x-powered-by');
   const { port } = await ports.bind('ops_listen', config.ops_listen, async (at) => {
     await app.listen(at.port, at.host);
     const address = app.getHttpServer().address() as { port: number };

@@ -15,6 +15,8 @@ export interface CallContext {
   remoteAddress: string;
   /** A claim of the client, for audit rows only. */
   userAgent: string;
+  /** Whether nobody waits for the answer any more. */
+  isGone(): boolean;
   /** Set when the handler admits people, and the caller is one. */
   person: Person | undefined;
   /** Set when the call came through the mesh: the verified key of the connection. */

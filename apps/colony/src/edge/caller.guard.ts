@@ -16,6 +16,7 @@ interface GrpcCall {
   metadata: Metadata;
   getPath(): string;
   getPeer(): string;
+  readonly cancelled: boolean;
 }
 
 /** Bytes of an `authorization` value; ours are far below. */
@@ -42,6 +43,7 @@ export class CallerGuard implements CanActivate {
     const context: CallContext = {
       remoteAddress: remoteAddressOf(call),
       userAgent: firstText(metadata, 'user-agent'),
+      isGone: () => call.cancelled,
       person: undefined,
       peer: peerOf(metadata),
     };

@@ -24,6 +24,7 @@ export class EphemeralController {
     @Call() call: CallContext,
   ): Promise<colonyV1.RequestEphemeralAccessResponse> {
     const { lease, accessToken, wireguardConfig } = await this.service.requestAccess(request, { person, call });
+    if (call.isGone()) await this.service.takeBack(lease, { person, call });
     return {
       agentId: lease.agentId,
       wireguardConfig,

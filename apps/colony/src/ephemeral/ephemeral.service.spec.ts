@@ -1,8 +1,10 @@
+import 'reflect-metadata';
 import { newWireGuardKeyPair } from '@coral/auth';
 import { agentIdOf, keyIdOf } from '@coral/model';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { asker, joinAs, newMember, openRooms } from '../spec-support/rooms.js';
 import type { Rooms } from '../spec-support/rooms.js';
+import { EphemeralController } from './ephemeral.controller.js';
 import type { AccessRequest } from './ephemeral.service.js';
 
 const nothing = Buffer.alloc(0);
@@ -99,6 +101,55 @@ describe('EphemeralService', () => {
     expect(await rooms.rows('ephemeral.release_access')).toMatchObject([
       { user_id: 'alex', agent_id: lease.agentId, payload: { cause: 'released' } },
     ]);
+    await listener.close();
+    await mesh.close();
+  });
+
+  it('ends every lease of a revoked token, even when the audit cannot be written', async () => {
+    for (let i = 0; i < 3; i += 1) await rooms.ephemeral.requestAccess(request(), alex);
+    rooms.disk.full = true;
+    await expect(rooms.ephemeral.endLeasesOf('token-of-alex')).rejects.toMatchObject({ reason: 'audit_unavailable' });
+    expect(rooms.leases.listAlive()).toEqual([]);
+  });
+
+  it('grants nothing to a token that is revoked while the row is on its way to the disk', async () => {
+    const { append } = rooms.audit;
+    rooms.audit.append = async (entry) => {
+      const row = await append.call(rooms.audit, entry);
+      if (entry.kind === 'ephemeral.request_access') await rooms.ephemeral.endLeasesOf('token-of-alex');
+      return row;
+    };
+    await expect(rooms.ephemeral.requestAccess(request(), alex)).rejects.toMatchObject({
+      kind: 'unauthenticated',
+      reason: 'token_revoked',
+    });
+    expect(rooms.leases.listAlive()).toEqual([]);
+    expect(await rooms.rows('ephemeral.release_access')).toMatchObject([{ payload: { cause: 'revoked' } }]);
+  });
+
+  it('takes a lease back when nobody waited for it', async () => {
+    const controller = new EphemeralController(rooms.ephemeral, rooms.mesh);
+    const answer = await controller.requestEphemeralAccess(
+      { ...request(), ttl: undefined, clientPublicKey: nothing, directCertificateSha256: nothing },
+      alex.person,
+      { ...alex.call, isGone: () => true },
+    );
+    expect(rooms.leases.listAlive()).toEqual([]);
+    expect(await rooms.rows('ephemeral.release_access')).toMatchObject([{ agent_id: answer.agentId }]);
+  });
+
+  it('lets nobody take the certificate of another lease along', async () => {
+    const { member, lease, mesh } = await leaseWithMesh();
+    const thief = request({
+      clientPublicKey: newWireGuardKeyPair().publicKey,
+      directCertificateSha256: member.certificate.sha256,
+    });
+    await expect(rooms.ephemeral.requestAccess(thief, asker('jordan'))).rejects.toMatchObject({
+      reason: expect.stringMatching(/peer|certificate/),
+    });
+    expect(rooms.leases.listAlive().map((one) => one.agentId)).toEqual([lease.agentId]);
+    const listener = await rooms.mesh.mesh.listen(9_000, (socket) => socket.end('hello'));
+    (await mesh.dial('10.137.0.1', 9_000)).destroy();
     await listener.close();
     await mesh.close();
   });

@@ -2,6 +2,7 @@ import { newWireGuardKeyPair } from '@coral/auth';
 import type { AccessTokens } from '@coral/auth';
 import { agentIdOf, keyIdOf } from '@coral/model';
 import type { Policy } from '@coral/policy';
+import { ApiTokenRevoked } from '../credentials/credential.errors.js';
 import type { ColonyMesh } from '../mesh/colony-mesh.js';
 import { BadCertificateHash, BadPublicKey } from '../mesh/key.errors.js';
 import { certificateHashProblem, publicKeyProblem } from '../mesh/public-key.js';
@@ -68,7 +69,7 @@ export class EphemeralService {
         return;
       }
       if (lease.userId !== asker.person.userId && !this.mayManage(asker)) throw new NotYourLease();
-      await ends.end(lease, 'released', asker.person.userId);
+      await ends.end([lease], 'released', asker.person.userId);
     });
   }
 
@@ -84,9 +85,14 @@ export class EphemeralService {
     });
   }
 
-  /** Ends what was granted to an API token that is no more. */
+  /** The caller went away before it could be told of its lease: nobody will ever use it. */
+  async takeBack(lease: Lease, asker: Asker): Promise<void> {
+    await this.parts.ends.end([lease], 'released', asker.person.userId);
+  }
+
+  /** Ends what was granted, or is just being granted, to an API token that is no more. */
   async endLeasesOf(tokenId: string): Promise<void> {
-    for (const lease of this.parts.leases.listByToken(tokenId)) await this.parts.ends.end(lease, 'revoked');
+    await this.parts.ends.end(this.parts.leases.listByToken(tokenId), 'revoked');
   }
 
   /** At start: those who hold a lease are let in again, those whose time ran out meanwhile are not. */
@@ -124,8 +130,9 @@ export class EphemeralService {
       const wireguardConfig = mesh.wireguardConfigFor(lease.host, keys.privateKey);
       // The row before the permission, and both before the answer.
       await this.recordGrant(lease, asker);
+      // Revoked while its row was on the way to the disk: the end was recorded by whoever revoked it.
+      if (!leases.activate(lease.agentId)) throw new ApiTokenRevoked();
       mesh.add(lease);
-      leases.activate(lease.agentId);
       return { lease, accessToken, wireguardConfig };
     } catch (thrown) {
       mesh.remove(lease.keyId);

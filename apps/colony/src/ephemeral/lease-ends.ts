@@ -28,9 +28,9 @@ export class LeaseEnds {
     this.audit = audit;
   }
 
-  /** Resolves when the peer is gone and the audit row durable; rejects when only the first is true. */
-  async end(lease: Lease, as: EndedAs, by?: UserId): Promise<void> {
-    this.cut(lease, as, by);
+  /** Resolves when the peers are gone and the audit rows durable; rejects when only the first is true. */
+  async end(leases: readonly Lease[], as: EndedAs, by?: UserId): Promise<void> {
+    for (const lease of leases) this.cut(lease, as, by);
     await this.recordEnded();
   }
 

@@ -70,9 +70,12 @@ export class LeaseRepository {
     });
   }
 
-  activate(agentId: AgentId): void {
-    this.db.transaction(() =>
-      this.db.sql.prepare("UPDATE leases SET state = 'active' WHERE agent_id = ?").run(agentId),
+  /** False when it was ended meanwhile; then it stays so. */
+  activate(agentId: AgentId): boolean {
+    return this.db.transaction(
+      () =>
+        this.db.sql.prepare("UPDATE leases SET state = 'active' WHERE agent_id = ? AND state = 'reserved'").run(agentId)
+          .changes > 0,
     );
   }
 
@@ -124,8 +127,9 @@ export class LeaseRepository {
     return this.select("WHERE agent_id = ? AND state <> 'ended'", agentId)[0];
   }
 
+  /** Granted, or about to be, to this API token. */
   listByToken(tokenId: string): Lease[] {
-    return this.select("WHERE token_id = ? AND state = 'active'", tokenId);
+    return this.select("WHERE token_id = ? AND state <> 'ended'", tokenId);
   }
 
   hasKey(keyId: KeyId): boolean {

@@ -57,6 +57,7 @@ export class SettableClock implements BootClock {
 export const callFromHere: CallContext = {
   remoteAddress: '127.0.0.1',
   userAgent: 'spec',
+  isGone: () => false,
   person: undefined,
   peer: undefined,
 };
