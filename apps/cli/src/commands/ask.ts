@@ -22,7 +22,7 @@ export default class Ask extends CliCommand {
     'Your own model (or none: the provider builtin) looks at telemetry through a lease that lives for this question. ' +
     'The answer goes to stdout, everything else to stderr.';
   static override examples = [
-    '<%= config.bin %> ask "Why is checkout slow?"',
+    '<%= config.bin %> ask "Why is orders slow?"',
     '<%= config.bin %> ask "What was deployed today?" --transcript today.json',
     '<%= config.bin %> ask "Is anything failing?" --json | jq .verdict',
   ];
@@ -31,7 +31,7 @@ export default class Ask extends CliCommand {
   };
   static override flags = {
     model: string({
-      description: 'Provider, model, or provider/model instead of the configured one',
+      description: 'Provider, model, or provider:model instead of the configured one',
       helpValue: '<provider>',
     }),
     stream: boolean({ description: 'Print the answer as it comes (default), or whole at its end', allowNo: true }),

@@ -8,9 +8,9 @@ import { queryView } from '../view/query-view.js';
 export default class Query extends ToolCommand {
   static override summary = 'Latency, errors and traffic from aggregated telemetry (coral_query)';
   static override examples = [
-    '<%= config.bin %> query "checkout service latency, last 1h"',
+    '<%= config.bin %> query "orders latency, last 1h"',
     '<%= config.bin %> query "errors by service" --time-range 24h',
-    '<%= config.bin %> query "checkout deployments, last 4h" --json',
+    '<%= config.bin %> query "orders deployments, last 4h" --json',
   ];
   static override args = {
     query: Args.string({ required: true, description: 'Question in words, or SELECT over the published views' }),

@@ -1,10 +1,8 @@
 import { durationField, loadPrivateYamlFile, Secret, secretField } from '@coral/config';
 import { CoralError } from '@coral/errors';
+import { providerNames } from '@coral/llm';
 import { parseDuration } from '@coral/model';
 import { z } from 'zod';
-
-/** Every provider there is a name for; libs/llm says which of them this version can use. */
-export const providerNames = ['builtin', 'anthropic', 'openai', 'google', 'ollama', 'llamacpp'] as const;
 
 export const colonyIdPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 export const endpointPattern = /^(\[[0-9A-Fa-f:.]+\]|[^\s/:@]+):\d{1,5}$/;

@@ -7,7 +7,7 @@ export default class JoinTokenCreate extends CliCommand {
   static override summary = "Make a token with which one agent joins (on the colony's machine)";
   static override description = 'It works once, and fixes the owner and the labels of the agent that uses it.';
   static override examples = [
-    '<%= config.bin %> colony join-token create --owner group:payments --label region=eu --ttl 1h',
+    '<%= config.bin %> colony join-token create --owner group:orders --label region=eu --ttl 1h',
   ];
   static override flags = {
     owner: string({ required: true, description: 'User, or group:name', helpValue: '<owner>' }),
