@@ -79,6 +79,12 @@ export function mergeHistograms(all: Iterable<Histogram>): Histogram {
   return sum;
 }
 
+/** How many observations were certainly larger: those in buckets that lie wholly above the value. */
+export function countAbove(histogram: Histogram, valueNs: number): number {
+  const bucket = valueNs > 0 ? bucketOf(valueNs) : Number.NEGATIVE_INFINITY;
+  return histogram.counts.reduce((sum, n, i) => ((histogram.buckets[i] as number) > bucket ? sum + n : sum), 0);
+}
+
 /** Nearest-rank percentile in ns (p in 0..1): the geometric middle of its bucket, clamped to what was really seen. */
 export function percentile(histogram: Histogram, p: number): number | null {
   const total = countOf(histogram);

@@ -4,6 +4,7 @@ export {
   emptyHistogram,
   mergeHistograms,
   bucketOf,
+  countAbove,
   countOf,
   histogramScale,
   percentile,

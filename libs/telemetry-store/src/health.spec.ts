@@ -45,6 +45,13 @@ describe('judgeHealth', () => {
       'degraded',
       /3 % against 1 %/,
     ],
+    [
+      'one straggler among few requests',
+      { recent: { ...recent(12), latency: histogram([...Array.from({ length: 11 }, () => 50), 900]) } },
+      'healthy',
+      /12 requests/,
+    ],
+    ['two failures among few requests', { recent: recent(12, 2), reference: reference(1_000, 0) }, 'healthy', /12 req/],
     ['errors up by one point', { recent: recent(100, 2), reference: reference(1_000, 10) }, 'healthy', /2 % errors/],
     [
       'always failing a little',

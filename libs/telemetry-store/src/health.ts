@@ -1,4 +1,4 @@
-import { percentile, type Histogram } from '@coral/model';
+import { countAbove, percentile, type Histogram } from '@coral/model';
 import type { HealthStatus } from '@coral/tools';
 
 export interface HealthRules {
@@ -13,6 +13,8 @@ export interface HealthRules {
   /** Slower than the reference by this factor and by this much, both: degraded. */
   slowFactor: number;
   slowByMs: number;
+  /** So many requests must be that slow, or have failed: with few requests one straggler is a p95. */
+  minComplaints: number;
   /** Share of failed requests above the reference's, 0..1: degraded. */
   errorRise: number;
   /** Share of failed requests at which a service is down, 0..1. */
@@ -27,6 +29,7 @@ export const healthRules: HealthRules = {
   minReferenceRequests: 20,
   slowFactor: 1.5,
   slowByMs: 20,
+  minComplaints: 3,
   errorRise: 0.02,
   downErrorRate: 0.5,
 };
@@ -89,18 +92,15 @@ export function judgeHealth(facts: HealthFacts, rules: HealthRules = healthRules
   const referenceRate = reference.errors / reference.requests;
   const referenceP95 = p95Of(reference);
   const complaints = [];
-  if (
-    p95 !== null &&
-    referenceP95 !== null &&
-    p95 > rules.slowFactor * referenceP95 &&
-    p95 > referenceP95 + rules.slowByMs
-  ) {
+  const limit = Math.max(rules.slowFactor * (referenceP95 ?? 0), (referenceP95 ?? 0) + rules.slowByMs);
+  const slow = countAbove(recent.latency, limit * 1e6);
+  if (p95 !== null && referenceP95 !== null && p95 > limit && slow >= rules.minComplaints) {
     complaints.push(
       `p95 ${ms(p95)} against ${ms(referenceP95)} before (over ×${rules.slowFactor} and +${rules.slowByMs} ms)`,
     );
   }
   // Counts divided by counts: equal shares may differ in the last bit.
-  if (errorRate - referenceRate >= rules.errorRise - 1e-9) {
+  if (errorRate - referenceRate >= rules.errorRise - 1e-9 && recent.errors >= rules.minComplaints) {
     complaints.push(
       `error rate ${percent(errorRate)} against ${percent(referenceRate)} before (+${points(rules.errorRise)} or more)`,
     );
@@ -141,18 +141,18 @@ function judgeSilence(facts: HealthFacts, rules: HealthRules): HealthVerdict {
 
 /**
  * Where the judged window and its reference lie. While the store is younger than four recent windows, the recent one
- * shrinks to a quarter of what there is (whole 10 s), so that there is something to compare with.
+ * shrinks to a quarter of what there is, so that there is something to compare with. It begins on a whole 10 s and is
+ * never shorter than that: of the step under way only a moment may have been seen.
  */
 export function healthWindows(
   now: number,
   dataBegin: number,
   rules: HealthRules = healthRules,
 ): { recentFrom: number; referenceFrom: number } {
-  const windowMs = 10_000;
-  const end = Math.ceil(now / windowMs) * windowMs;
-  const quarter = Math.floor((end - dataBegin) / 4 / windowMs) * windowMs;
-  const recentFrom = end - Math.max(windowMs, Math.min(rules.recentMs, quarter));
-  return { recentFrom, referenceFrom: Math.max(dataBegin, recentFrom - rules.maxReferenceMs) };
+  const stepMs = 10_000;
+  const length = Math.max(stepMs, Math.min(rules.recentMs, (now - dataBegin) / 4));
+  const recentFrom = Math.floor((now - length) / stepMs) * stepMs;
+  return { recentFrom, referenceFrom: Math.min(recentFrom, Math.max(dataBegin, recentFrom - rules.maxReferenceMs)) };
 }
 
 function p95Of(sample: HealthSample): number | null {
