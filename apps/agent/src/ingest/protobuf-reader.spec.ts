@@ -259,6 +259,14 @@ describe('readMessage', () => {
     expect(() => readMessage(request, exportTraceRequest)).toThrow(`nested deeper than ${maxProtobufDepth}`);
   });
 
+  it('refuses a field that is longer than the message that holds it, though the bytes are there', () => {
+    const table: MessageTable = new Map([
+      [1, { name: 'inner', type: new Map([[1, { name: 'text', type: 'string', repeated: false }]]), repeated: false }],
+    ]);
+    // inner has 3 bytes, its text claims 5; what follows belongs to somebody else.
+    expect(() => readMessage(Buffer.from([10, 3, 10, 5, 97, 98, 99, 100, 101]), table)).toThrow('longer than the message');
+  });
+
   it('takes packed and unpacked lists alike', () => {
     const table: MessageTable = new Map([[1, { name: 'n', type: 'uint64', repeated: true }]]);
     const unpacked: WireMessage = readMessage(Buffer.from([8, 1, 8, 2]), table);
