@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { newApiToken, newJoinToken } from '@coral/auth';
 import type { AgentId, UserId } from '@coral/model';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ControlDb } from '../control/control-db.js';
@@ -69,6 +70,18 @@ describe('tokens', () => {
       }
       rmSync(elsewhere, { recursive: true });
     });
+  });
+
+  it('are refused when the id is right and the secret is another', () => {
+    const api = new ApiTokenRepository(db, clock);
+    const join_ = new JoinTokenRepository(db, clock);
+    api.create({ userId: 'alex' as UserId, lifetimeMs: 60_000, note: '' });
+    join_.create({ owner: 'alex', labels: {}, lifetimeMs: 60_000 });
+    const [guess, joinGuess] = [newApiToken(), newJoinToken()];
+    db.sql.prepare('UPDATE api_tokens SET token_id = ?').run(guess.id);
+    db.sql.prepare('UPDATE join_tokens SET token_id = ?').run(joinGuess.id);
+    expect(() => api.verify(guess.token)).toThrow(expect.objectContaining({ reason: 'token_invalid' }));
+    expect(() => join_.check(joinGuess.token)).toThrow(expect.objectContaining({ reason: 'join_token_invalid' }));
   });
 
   describe('to join', () => {
