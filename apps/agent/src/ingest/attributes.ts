@@ -21,7 +21,7 @@ export interface CapCounter {
   cut: number;
 }
 
-/** Reads `KeyValue[]` as one plain object. The first of duplicate keys wins, as in the OpenTelemetry collector. */
+/** Reads `KeyValue[]` as one plain object, safe for JSON.stringify and for a JSON column. The first of duplicate keys wins, as in the OpenTelemetry collector. */
 export function readAttributes(value: unknown, caps: AttributeCaps, counter: CapCounter): Attributes {
   const into = Object.create(null) as Attributes;
   let count = 0;
@@ -72,7 +72,7 @@ export function readAnyValue(value: unknown, depth: number): AttributeValue {
   if (typeof any['boolValue'] === 'boolean') return any['boolValue'];
   if (any['intValue'] !== undefined) return readInteger(any['intValue']);
   if (any['doubleValue'] !== undefined) return readDouble(any['doubleValue']);
-  if (typeof any['bytesValue'] === 'string') return any['bytesValue'];
+  if (typeof any['bytesValue'] === 'string') return cleanText(any['bytesValue']);
   if (depth >= maxDepth) return null;
   const list = asFields(any['arrayValue']);
   if (list !== undefined) return asList(list['values']).map((one) => readAnyValue(one, depth + 1));
@@ -99,7 +99,7 @@ function readInteger(value: unknown): AttributeValue {
 
 function readDouble(value: unknown): AttributeValue {
   // OTLP/JSON writes NaN and the infinities as strings; JSON columns can hold them only so.
-  if (typeof value === 'string') return value;
+  if (typeof value === 'string') return cleanText(value);
   if (typeof value !== 'number') return null;
   return Number.isFinite(value) ? value : String(value);
 }

@@ -1,5 +1,5 @@
 import { capText, readAnyValue, readAttributes, type AttributeCaps, type CapCounter } from './attributes.js';
-import { asEnum, asFields, asId, asInteger, asList, asText, toJsonText, type Fields } from './otlp-values.js';
+import { asEnum, asFields, asId, asInteger, asList, asText, type Fields } from './otlp-values.js';
 import type { LogRecord } from './records.js';
 import type { Rejections } from './rejections.js';
 import { identityOf } from './semantics.js';
@@ -21,7 +21,7 @@ export function readLogs(
     const group = asFields(one) ?? {};
     const resource = readAttributes(asFields(group['resource'])?.['attributes'], caps, counter);
     const { service } = identityOf(resource);
-    const resourceText = toJsonText(resource);
+    const resourceText = JSON.stringify(resource);
     for (const scope of asList(group['scopeLogs'])) {
       for (const item of asList(asFields(scope)?.['logRecords'])) {
         const record = asFields(item);
@@ -41,7 +41,7 @@ function readRecord(
 ): Omit<LogRecord, 'service' | 'resource'> {
   const severityNumber = asEnum(record['severityNumber'], severities, 'SEVERITY_NUMBER_');
   const body = readAnyValue(record['body'], 0);
-  const bodyText = typeof body === 'string' ? body : toJsonText(body);
+  const bodyText = typeof body === 'string' ? body : JSON.stringify(body);
   return {
     timeUs: timeOf(record, now),
     severity: asText(record['severityText'], 32) || (severities[severityNumber] ?? ''),
@@ -49,7 +49,7 @@ function readRecord(
     body: capText(body === null ? '' : bodyText, caps.maxValueBytes, counter),
     traceId: asId(record['traceId'], 16) ?? '',
     spanId: asId(record['spanId'], 8) ?? '',
-    attributes: toJsonText(readAttributes(record['attributes'], caps, counter)),
+    attributes: JSON.stringify(readAttributes(record['attributes'], caps, counter)),
   };
 }
 

@@ -26,7 +26,7 @@ export function readMetrics(
     const group = asFields(one) ?? {};
     const resource = readAttributes(asFields(group['resource'])?.['attributes'], caps, counter);
     const { service } = identityOf(resource);
-    const resourceText = toJsonText(resource);
+    const resourceText = JSON.stringify(resource);
     for (const scope of asList(group['scopeMetrics'])) {
       for (const item of asList(asFields(scope)?.['metrics'])) {
         const metric = readMetric(asFields(item) ?? {}, now, rejections);

@@ -1,6 +1,6 @@
 import { bucketOf } from '@coral/model';
 import { readAttributes, type AttributeCaps, type CapCounter } from './attributes.js';
-import { asEnum, asFields, asId, asInteger, asList, asText, toJsonText, type Fields } from './otlp-values.js';
+import { asEnum, asFields, asId, asInteger, asList, asText, type Fields } from './otlp-values.js';
 import type { SpanRecord } from './records.js';
 import type { Rejections } from './rejections.js';
 import {
@@ -45,7 +45,7 @@ export function readSpans(
     const group = asFields(one) ?? {};
     const resource = readAttributes(asFields(group['resource'])?.['attributes'], caps, counter);
     const identity = identityOf(resource);
-    const resourceText = toJsonText(resource);
+    const resourceText = JSON.stringify(resource);
     for (const scope of asList(group['scopeSpans'])) {
       for (const item of asList(asFields(scope)?.['spans'])) {
         const span = readSpan(asFields(item), identity, resourceText, now, caps, counter);
@@ -102,7 +102,7 @@ function readSpan(
     peerAddress: peer?.address ?? '',
     peerSystem: peer?.system ?? '',
     peerName: peer?.name ?? '',
-    attributes: toJsonText(attributes),
+    attributes: JSON.stringify(attributes),
     resource,
     events: readEvents(span['events'], caps, counter),
     bucket: times.durationNs === 0n ? null : bucketOf(Number(times.durationNs)),
@@ -145,5 +145,5 @@ function readEvents(value: unknown, caps: SpanCaps, counter: CapCounter): string
       attributes: readAttributes(event['attributes'], caps, counter),
     };
   });
-  return toJsonText(events);
+  return JSON.stringify(events);
 }
