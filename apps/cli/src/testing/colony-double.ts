@@ -61,6 +61,8 @@ export class ColonyDouble implements AsyncDisposable {
   defaultTtlMs = 300_000;
   tool: ToolScript = async () => ({ error: { kind: 'not_found', reason: 'no_script', message: 'No script.' } });
   refuseAccess: CoralError | undefined;
+  /** Asked before a lease is given back: a promise that does not resolve is a colony that hangs. */
+  beforeRelease: () => Promise<void> = async () => undefined;
   onGranted: (lease: GrantedLease) => void = () => undefined;
   private waiting: { count: number; resolve: () => void }[] = [];
 
@@ -186,8 +188,9 @@ export class ColonyDouble implements AsyncDisposable {
     };
   }
 
-  private release({ agentId }: colonyV1.ReleaseEphemeralAccessRequest, metadata: Metadata) {
+  private async release({ agentId }: colonyV1.ReleaseEphemeralAccessRequest, metadata: Metadata) {
     this.check(metadata, (token) => token === this.apiToken);
+    await this.beforeRelease();
     const lease = this.granted.find((one) => one.agentId === agentId);
     this.released.push(agentId);
     if (lease) this.mesh.removePeer(lease.keyId);
@@ -270,12 +273,13 @@ export class ColonyDouble implements AsyncDisposable {
 
 type Exchange = ServerWritableStream<colonyV1.ExchangeRequest, colonyV1.ExchangeResponse>;
 
-function unary<Req, Res>(work: (request: Req, metadata: Metadata) => Res) {
-  return (call: ServerUnaryCall<Req, Res>, done: sendUnaryData<Res>): void => {
+function unary<Req, Res>(work: (request: Req, metadata: Metadata) => Res | Promise<Res>) {
+  const answer = async (call: ServerUnaryCall<Req, Res>, done: sendUnaryData<Res>): Promise<void> => {
     try {
-      done(null, work(call.request, call.metadata));
+      done(null, await work(call.request, call.metadata));
     } catch (thrown) {
       done(toServiceError(toCoralError(thrown)));
     }
   };
+  return (call: ServerUnaryCall<Req, Res>, done: sendUnaryData<Res>): void => void answer(call, done);
 }
