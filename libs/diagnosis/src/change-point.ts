@@ -22,6 +22,8 @@ export interface Change {
   lastedMs: number;
   /** Young, and its last point is on its way back. */
   fading: boolean;
+  /** The median request shows it too, in every changed point: what filled only part of a step does not. */
+  steady: boolean;
 }
 
 /** The change of a split: where it really began, where it ends, and its levels in the metric's unit. */
@@ -46,9 +48,19 @@ function describe(track: Track, split: Split, low: number, high: number, stepMs:
     pointsBefore: Math.min(at - low, changeRules.window),
     pointsAfter: end - at,
     lastedMs,
+    steady: isSteady(track, at, end),
     fading: !isOver && lastedMs < changeRules.fadingMs && isFading(track, at, middle),
   };
   return [change, end];
+}
+
+function usualMedian({ points }: Track, at: number): number {
+  return median(points.slice(Math.max(0, at - changeRules.window), at).map((p) => p.p50 ?? 0));
+}
+
+function isSteady(track: Track, at: number, end: number): boolean {
+  const least = usualMedian(track, at) * changeRules.latency.ratio;
+  return track.metric !== 'p95_ms' || track.points.slice(at, end).every((p) => (p.p50 ?? 0) >= least);
 }
 
 /**
@@ -59,7 +71,7 @@ function isFading(track: Track, at: number, middle: number): boolean {
   const { levels, points } = track;
   if ((levels.at(-1) as number) < middle) return true;
   if (track.metric !== 'p95_ms') return false;
-  const usual = median(points.slice(Math.max(0, at - changeRules.window), at).map((p) => p.p50 ?? 0));
+  const usual = usualMedian(track, at);
   const highest = Math.max(...points.slice(at).map((p) => p.p50 ?? 0));
   return highest >= usual * changeRules.latency.ratio && (points.at(-1)?.p50 ?? 0) < Math.sqrt(usual * highest);
 }

@@ -6,7 +6,7 @@ import { writeAnswer } from './answer.js';
 import type { Diagnosis, Observations, Question, Verdict } from './diagnosis.js';
 import { gatherEvidence, ruleOut } from './evidence.js';
 import { findGaps } from './gaps.js';
-import { findLocus, type Locus } from './locus.js';
+import { findLocus, otherCallers, type Locus } from './locus.js';
 import { findSymptom, subjectOf } from './symptom.js';
 import { Survey } from './survey.js';
 
@@ -32,10 +32,18 @@ function judge(survey: Survey, locus: Locus, causes: readonly Candidate[]): Verd
 /** Until then a change that nothing explains is as likely a stall that will pass; a slight change needs longer. */
 const youngMs = { any: 30_000, slight: 60_000, slightRatio: 1.5 } as const;
 
-function isTooYoung({ before, after, until, lastedMs }: Change, locus: Locus, best: Candidate): boolean {
+function isTooYoung(
+  survey: Survey,
+  { before, after, until, lastedMs }: Change,
+  locus: Locus,
+  best: Candidate,
+): boolean {
   if (locus.change.fading) return true;
-  if (best.cause.kind !== 'service' || until !== null) return false;
-  return lastedMs < (after < before * youngMs.slightRatio ? youngMs.slight : youngMs.any);
+  const { kind } = best.cause;
+  if (until !== null || best.event !== undefined || kind === 'traffic') return false;
+  if (kind === 'service') return lastedMs < (after < before * youngMs.slightRatio ? youngMs.slight : youngMs.any);
+  if (locus.change.steady || locus.change.lastedMs >= youngMs.any) return false;
+  return otherCallers(survey, locus.node, locus.caller ?? '', locus.change).changed.length === 0;
 }
 
 /**
@@ -47,12 +55,12 @@ export function diagnose(question: Question, o: Observations): Diagnosis {
   const survey = new Survey(o);
   const subject = subjectOf(survey, question);
   const symptom = findSymptom(survey, subject, question.symptom);
-  const gaps = findGaps(survey, subject);
+  const gaps = findGaps(survey, subject, symptom === undefined);
   if (symptom === undefined) return answerCalm(survey, question, subject, gaps);
   const locus = findLocus(survey, symptom.node, symptom.change);
   const causes = rankCauses(survey, locus, symptom);
   const best = causes[0] as Candidate;
-  if (isTooYoung(symptom.change, locus, best)) return answerYoung(survey, question, symptom, gaps);
+  if (isTooYoung(survey, symptom.change, locus, best)) return answerYoung(survey, question, symptom, gaps);
   const verdict = judge(survey, locus, causes);
   const evidence = gatherEvidence(survey, symptom, locus, best);
   const ruledOut = ruleOut(survey, symptom, locus, best);

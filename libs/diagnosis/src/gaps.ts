@@ -7,8 +7,8 @@ import { counted, labelOf, listed } from './words.js';
 const fewPoints = 10;
 const fewRequests = 200;
 
-/** What could not be seen and might have mattered. */
-export function findGaps(survey: Survey, subject: Subject): string[] {
+/** What could not be seen and might have mattered. `isCalm`: nothing was found, so what hides small changes counts too. */
+export function findGaps(survey: Survey, subject: Subject, isCalm: boolean): string[] {
   const { o } = survey;
   const gaps: string[] = [];
   if (o.silentAgents.length > 0) {
@@ -28,7 +28,7 @@ export function findGaps(survey: Survey, subject: Subject): string[] {
     .toSorted();
   const { node } = subject;
   const series = node === undefined ? [] : survey.serviceSeries(node);
-  if (node !== undefined && survey.isReadable(series)) {
+  if (isCalm && node !== undefined && survey.isReadable(series)) {
     const requests = series.reduce((sum, p) => sum + p.requests, 0);
     const few =
       requests < fewRequests

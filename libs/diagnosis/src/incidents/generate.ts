@@ -239,7 +239,7 @@ function tryIncident(random: Random, seed: number, kind: IncidentKind): Incident
   const isShort = random.chance(0.25);
   const steps = isShort ? random.whole(6, 9) : random.whole(20, 90);
   const rate = isShort ? random.between(10, 30) : random.between(3, 20);
-  const budget = 60_000 / size;
+  const budget = 40_000 / size;
   const ratePerS = Math.max(isShort ? 10 : 3, Math.min(rate, budget / (steps * 10)));
   const system = buildSystem(random, size, ratePerS, kind === 'surge' ? 1 : 2);
   const lengthMs = steps * stepMs - (random.chance(0.7) ? random.whole(1, stepMs - 1) : 0);

@@ -40,19 +40,25 @@ export function simulate(random: Random, system: System, run: Run, startMs: numb
   const served: Table = new Map();
   const called = new Map<string, Table>();
   const steps = Math.ceil(run.lengthMs / run.stepMs);
-  const active = (at: number): Disturbance[] => run.disturbances.filter((d) => at >= d.from && at < d.until);
+  const isActive = (d: Disturbance, at: number): boolean => at >= d.from && at < d.until;
   const record = (table: Table, key: string, end: number, ms: number, failed: boolean): void => {
     const step = Math.floor(end / run.stepMs);
     if (end >= run.lengthMs) return;
-    const cells = table.get(key) ?? Array.from({ length: steps }, () => ({ requests: 0, errors: 0, durations: [] }));
-    table.set(key, cells);
+    let cells = table.get(key);
+    if (cells === undefined) {
+      cells = Array.from({ length: steps }, () => ({ requests: 0, errors: 0, durations: [] }));
+      table.set(key, cells);
+    }
     const cell = cells[step] as Cell;
     cell.requests += 1;
     cell.errors += failed ? 1 : 0;
     cell.durations.push(ms);
   };
-  const factorAt = (at: number): number =>
-    active(at).reduce((f, d) => (d.surge === undefined ? f : f * d.surge.factor), 1) * run.drift(at);
+  const factorAt = (at: number): number => {
+    let factor = run.drift(at);
+    for (const d of run.disturbances) if (d.surge !== undefined && isActive(d, at)) factor *= d.surge.factor;
+    return factor;
+  };
 
   const serve = (part: Part, at: number, caller: string | undefined): { ms: number; failed: boolean } => {
     const load = factorAt(at);
@@ -60,7 +66,8 @@ export function simulate(random: Random, system: System, run: Run, startMs: numb
     // One request in a hundred is an outlier: a collected heap, a lost packet, a cold cache.
     if (random.chance(0.01)) ms *= random.between(2, 8);
     let failed = random.chance(part.errors);
-    for (const d of active(at)) {
+    for (const d of run.disturbances) {
+      if (!isActive(d, at)) continue;
       const slow = d.slowMs;
       if (slow?.node === part.node.id && (slow.caller ?? caller) === caller && random.chance(slow.share ?? 1)) {
         ms += slow.ms * Math.exp(0.25 * random.normal());
@@ -77,8 +84,8 @@ export function simulate(random: Random, system: System, run: Run, startMs: numb
       for (let attempt = 0; attempt <= call.retries && !ok; attempt += 1) {
         const answer = serve(target, begin + spent, part.node.id);
         const took = answer.ms + random.between(0.1, 0.6);
-        const table = called.get(part.node.id) ?? new Map<string, Cell[]>();
-        called.set(part.node.id, table);
+        let table = called.get(part.node.id);
+        if (table === undefined) called.set(part.node.id, (table = new Map<string, Cell[]>()));
         record(table, call.to, begin + spent + took, took, answer.failed);
         spent += took;
         ok = !answer.failed;
@@ -93,7 +100,8 @@ export function simulate(random: Random, system: System, run: Run, startMs: numb
 
   for (const [entry, rate] of system.entries) {
     for (let at = 0; at < run.lengthMs;) {
-      const surge = active(at).reduce((f, d) => (d.surge?.entry === entry ? f * d.surge.factor : f), 1);
+      let surge = 1;
+      for (const d of run.disturbances) if (d.surge?.entry === entry && isActive(d, at)) surge *= d.surge.factor;
       at += (-Math.log(1 - random.next()) / (rate * surge * run.drift(at))) * 1_000;
       if (at < run.lengthMs) serve(system.parts.get(entry) as Part, at, undefined);
     }
@@ -109,7 +117,7 @@ export function simulate(random: Random, system: System, run: Run, startMs: numb
 function rowsOf(key: Partial<MetricRow>, cells: readonly Cell[], stepMs: number, startMs: number): MetricRow[] {
   return cells.flatMap((cell, step) => {
     if (cell.requests === 0) return [];
-    const sorted = cell.durations.toSorted((a, b) => a - b);
+    const sorted = Float64Array.from(cell.durations).sort();
     const at = (p: number): number => sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] as number;
     return [
       {
