@@ -73,7 +73,12 @@ export class ColonyUnderTest implements AsyncDisposable {
 
   static async start(settings: ColonySettings = {}): Promise<ColonyUnderTest> {
     const colony = await ColonyUnderTest.prepare(settings);
-    await colony.run();
+    try {
+      await colony.run();
+    } catch (thrown) {
+      await colony[Symbol.asyncDispose]();
+      throw thrown;
+    }
     return colony;
   }
 
