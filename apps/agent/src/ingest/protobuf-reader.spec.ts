@@ -264,7 +264,9 @@ describe('readMessage', () => {
       [1, { name: 'inner', type: new Map([[1, { name: 'text', type: 'string', repeated: false }]]), repeated: false }],
     ]);
     // inner has 3 bytes, its text claims 5; what follows belongs to somebody else.
-    expect(() => readMessage(Buffer.from([10, 3, 10, 5, 97, 98, 99, 100, 101]), table)).toThrow('longer than the message');
+    expect(() => readMessage(Buffer.from([10, 3, 10, 5, 97, 98, 99, 100, 101]), table)).toThrow(
+      'longer than the message',
+    );
   });
 
   it('takes packed and unpacked lists alike', () => {

@@ -14,7 +14,10 @@ async function setUp(path: string) {
   const store = await SpanStore.open({ ...config, directory: join(path, 'spans'), clock, log });
   const snapshots = await Snapshots.open(path, store, config.retention.hot_window, clock);
   const commit = async (many: number) => {
-    const body = exportJson({ 'service.name': 'cart' }, Array.from({ length: many }, () => ({ endMs: clock.now() })));
+    const body = exportJson(
+      { 'service.name': 'cart' },
+      Array.from({ length: many }, () => ({ endMs: clock.now() })),
+    );
     const reading = readRequest('traces', 'json', Buffer.from(JSON.stringify(body)), clock.now(), config.limits);
     await store.commit({ spans: reading.spans, logs: [], metrics: [] });
   };
@@ -61,10 +64,9 @@ describe('Snapshots', () => {
     const first = await entered.promise;
     await commit(1);
     clock.advance(900);
-    expect(await Promise.all([snapshots.use(async (one) => one.path), snapshots.use(async (one) => one.path)])).toEqual([
-      first.path,
-      first.path,
-    ]);
+    expect(await Promise.all([snapshots.use(async (one) => one.path), snapshots.use(async (one) => one.path)])).toEqual(
+      [first.path, first.path],
+    );
     clock.advance(200);
     expect(await Promise.all([snapshots.use(count), snapshots.use(count), snapshots.use(count)])).toEqual([2, 2, 2]);
     expect(await files()).toHaveLength(2);
