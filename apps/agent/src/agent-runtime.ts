@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Clock } from '@coral/model';
+import { dataDirUnusable } from './agent.errors.js';
 import type { AgentConfig } from './agent.config.js';
 import { ensureEnrolled } from './enroll/enrollment.js';
 import { IdentityStore, type Membership } from './enroll/identity.js';
@@ -70,7 +71,9 @@ export class AgentRuntime {
   /** Opens what is on disk. The outbox comes first: it is the lock of the data directory. */
   static async open(config: AgentConfig, clock: Clock, log: AgentLog): Promise<AgentRuntime> {
     const { data_dir, retention, limits } = config;
-    await mkdir(data_dir, { recursive: true, mode: 0o700 });
+    await mkdir(data_dir, { recursive: true, mode: 0o700 }).catch((thrown: unknown) => {
+      throw dataDirUnusable(data_dir, thrown);
+    });
     const outbox = Outbox.open({ directory: data_dir, maxBytes: limits.max_outbox, now: clock.now(), log });
     try {
       const directory = join(data_dir, 'spans');

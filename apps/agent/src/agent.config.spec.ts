@@ -4,7 +4,7 @@ import { parseAgentConfig } from './agent.config.js';
 
 const example = readFileSync(new URL('../../../config/agent.example.yaml', import.meta.url), 'utf8');
 
-const least = `name: payments-node-1
+const least = `name: node-1
 data_dir: /var/lib/coral-agent
 colony:
   endpoint: colony.example.com:41820

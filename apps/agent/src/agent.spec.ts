@@ -1,4 +1,4 @@
-import { readFile, stat } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
@@ -136,6 +136,28 @@ describe('an agent', () => {
     await expect(start(join(home.path, 'agent'), colony)).rejects.toMatchObject({
       kind: 'failed_precondition',
       reason: 'data_dir_in_use',
+    });
+  });
+
+  it('names the door that is taken, and the directory it cannot write', async () => {
+    await using home = await scratch();
+    await using colony = await SpecColony.start(home.path);
+    await using first = await start(join(home.path, 'one'), colony);
+    const { otlp_grpc, otlp_http, ops } = first.ready;
+    const doors: [string, Record<string, unknown>][] = [
+      ['otlp.grpc.listen', { otlp: { grpc: { listen: otlp_grpc }, http: { listen: '127.0.0.1:0' } } }],
+      ['otlp.http.listen', { otlp: { grpc: { listen: '127.0.0.1:0' }, http: { listen: otlp_http } } }],
+      ['ops.listen', { ops: { listen: ops } }],
+    ];
+    for (const [where, changes] of doors) {
+      colony.joinTokens.add('coral_join_spec');
+      const refused = start(join(home.path, `two-${where}`), colony, changes);
+      await expect(refused).rejects.toMatchObject({ kind: 'failed_precondition', reason: 'port_taken', where });
+    }
+    await writeFile(join(home.path, 'file'), '');
+    await expect(start(join(home.path, 'file', 'data'), colony)).rejects.toMatchObject({
+      kind: 'failed_precondition',
+      reason: 'data_dir_unusable',
     });
   });
 

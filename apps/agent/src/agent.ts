@@ -3,6 +3,7 @@ import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { NestFactory } from '@nestjs/core';
 import type { Clock } from '@coral/model';
+import { cannotListen } from './agent.errors.js';
 import type { AgentConfig } from './agent.config.js';
 import { AgentModule } from './agent.module.js';
 import { AgentRuntime } from './agent-runtime.js';
@@ -48,7 +49,9 @@ export async function startAgent(
     app.connectMicroservice({ strategy: new MeshGrpcStrategy(link.mesh, agentGrpcPort) }, { inheritAppConfig: true });
     await app.startAllMicroservices();
     const { host, port } = config.ops.listen;
-    await app.listen(port, host);
+    await app.listen(port, host).catch((thrown: unknown) => {
+      throw cannotListen('ops.listen', { host, port }, thrown);
+    });
     runtime.startPushing();
 
     const bound = (app.getHttpServer() as Server).address() as AddressInfo;

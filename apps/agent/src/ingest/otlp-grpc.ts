@@ -8,6 +8,7 @@ import {
 } from '@grpc/grpc-js';
 import { grpcCodeFor, toCoralError } from '@coral/errors';
 import { otlp } from '@coral/rpc';
+import { cannotListen } from '../agent.errors.js';
 import { describeError } from '../log.js';
 import { encodeAccepted, encodeStatus, statusMessage } from './otlp-answers.js';
 import type { OtlpServerOptions } from './otlp-http.js';
@@ -61,7 +62,7 @@ export class OtlpGrpcServer {
     const target = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
     const bound = await new Promise<number>((resolve, reject) => {
       this.#server.bindAsync(target, ServerCredentials.createInsecure(), (error, found) =>
-        error === null ? resolve(found) : reject(error),
+        error === null ? resolve(found) : reject(cannotListen('otlp.grpc.listen', { host, port }, error)),
       );
     });
     return `${host}:${bound}`;

@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { CoralError, toCoralError } from '@coral/errors';
 import type { Limits } from '../agent.config.js';
+import { cannotListen } from '../agent.errors.js';
 import { describeError, type AgentLog } from '../log.js';
 import type { AgentMetrics } from '../ops/agent-metrics.js';
 import { readBody } from './body-reader.js';
@@ -40,7 +41,7 @@ export class OtlpHttpServer {
   async start(): Promise<string> {
     const { host, port } = this.#options.listen;
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject);
+      this.#server.once('error', (error) => reject(cannotListen('otlp.http.listen', { host, port }, error)));
       this.#server.listen(port, host, () => resolve());
     });
     const address = this.#server.address() as AddressInfo;

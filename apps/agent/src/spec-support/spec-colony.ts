@@ -20,7 +20,8 @@ import {
 import { credentials } from '@grpc/grpc-js';
 import { agentGrpcPort, colonyGrpcPort } from '../mesh/colony-link.js';
 
-const agentAddress = '10.137.0.16';
+/** The n-th agent to join. */
+const addressOf = (index: number) => `10.137.0.${16 + index}`;
 const colonyAddress = '10.137.0.1';
 
 export class SpecColony implements AsyncDisposable {
@@ -74,7 +75,7 @@ export class SpecColony implements AsyncDisposable {
     const self = () => colony as SpecColony;
     outside.addService(colonyV1.AgentEnrollmentServiceService, {
       enrollAgent: unary((request: colonyV1.EnrollAgentRequest) => {
-        self().#enroll(request);
+        const addressV4 = self().#enroll(request);
         return {
           agentId: agentIdOf(request.publicKey, 'agt'),
           colonyId: 'spec',
@@ -82,7 +83,7 @@ export class SpecColony implements AsyncDisposable {
           labels: {},
           mesh: {
             colonyPublicKey: keys.publicKey,
-            addressV4: agentAddress,
+            addressV4,
             addressV6: '',
             colonyAddressV4: colonyAddress,
             colonyAddressV6: 'fd42:c0a1::1',
@@ -125,9 +126,9 @@ export class SpecColony implements AsyncDisposable {
     return this.summaries.flatMap((batch) => batch.windows).reduce((sum, window) => sum + window.requests, 0);
   }
 
-  /** Asks the agent that announced itself last, through a mesh end (the colony's own unless another is given). */
+  /** Asks the agent that joined first, through a mesh end (the colony's own unless another is given). */
   async ask(sql: string, mesh = this.mesh): Promise<agentV1.RunQueryResponse> {
-    const channel = await openMeshChannel(mesh, agentAddress, agentGrpcPort);
+    const channel = await openMeshChannel(mesh, addressOf(0), agentGrpcPort);
     const client = new agentV1.AgentServiceClient(channel.target, credentials.createInsecure(), grpcClientOptions);
     try {
       const request = { sql, maxRows: 10_000, maxBytes: 0, timeout: undefined };
@@ -145,7 +146,7 @@ export class SpecColony implements AsyncDisposable {
     await this.mesh.close();
   }
 
-  #enroll(request: colonyV1.EnrollAgentRequest): void {
+  #enroll(request: colonyV1.EnrollAgentRequest): string {
     if (!this.joinTokens.delete(request.joinToken)) {
       throw new CoralError({
         kind: 'unauthenticated',
@@ -158,10 +159,11 @@ export class SpecColony implements AsyncDisposable {
     this.mesh.addPeer({
       keyId: keyIdOf(request.publicKey),
       publicKey: request.publicKey,
-      addresses: [agentAddress],
+      addresses: [addressOf(this.enrolled.length - 1)],
       direct: { certificateSha256: request.directCertificateSha256 },
     });
     this.#tell();
+    return addressOf(this.enrolled.length - 1);
   }
 
   #announce(request: colonyV1.AnnounceAgentRequest, peer: KeyId | undefined): colonyV1.AnnounceAgentResponse {
@@ -172,7 +174,7 @@ export class SpecColony implements AsyncDisposable {
     this.mesh.addPeer({
       keyId: keyIdOf(agent.publicKey),
       publicKey: agent.publicKey,
-      addresses: [agentAddress],
+      addresses: [addressOf(this.enrolled.indexOf(agent))],
       direct: { certificateSha256: agent.directCertificateSha256, endpoint: request.directEndpoint },
     });
     this.announced.push(request);

@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { CoralError } from '@coral/errors';
 import { colonyV1 } from '@coral/rpc';
+import { dataDirUnusable } from '../agent.errors.js';
 import { describeError, type AgentLog } from '../log.js';
 import type { DataLoss } from '../store/span-database.js';
 import { dataDirInUse } from '../store/store.errors.js';
@@ -51,7 +53,8 @@ export class Outbox implements Disposable {
     try {
       return new Outbox(openDatabase(path, options.directory), options, isNew);
     } catch (thrown) {
-      if (!isDamaged(thrown)) throw thrown;
+      if (thrown instanceof CoralError) throw thrown;
+      if (!isDamaged(thrown)) throw dataDirUnusable(options.directory, thrown);
       const name = `.damaged-${options.now}-outbox.db`;
       renameSync(path, join(options.directory, name));
       for (const suffix of ['-wal', '-shm']) rmSync(`${path}${suffix}`, { force: true });
