@@ -188,6 +188,25 @@ describe('other causes', () => {
     expect(found.cause).toMatchObject({ kind: 'service', service: 'payment' });
   });
 
+  it('blames the deployment that multiplied the calls, not the service they overload', () => {
+    const steps = 40;
+    const flooded = turning(steps, 20, { p95: 60 }, { p95: 360, requests: 1_000 });
+    const found = diagnose(
+      slow,
+      observe({
+        steps,
+        services: {
+          web: turning(steps, 20, { p95: 180 }, { p95: 480 }),
+          checkout: turning(steps, 20, { p95: 150 }, { p95: 450 }),
+          payment: flooded,
+        },
+        calls: { 'web>checkout': turning(steps, 20, { p95: 155 }, { p95: 455 }), 'checkout>payment': flooded },
+        events: [deploy('checkout', at(20, 1_000), '5.0.0', '4.9.0')],
+      }),
+    );
+    expect(found.cause).toMatchObject({ service: 'checkout', kind: 'deploy', version: '5.0.0' });
+  });
+
   it('names a service that stopped answering', () => {
     const steps = 30;
     const found = diagnose(
@@ -251,17 +270,6 @@ describe('when nothing is wrong', () => {
     expect(found.text).toContain('But web did change');
   });
 
-  it('takes a step that is not over for no drop and no rise', () => {
-    const sketch = shop(40, 40);
-    const web = sketch.services['web'] as Level[];
-    web[39] = { p95: 180, requests: 12 };
-    const o = observe(sketch, { now: startMs + 39 * stepMs + 600 });
-    expect(diagnose({ text: 'traffic at web', service: 'web', symptom: 'traffic' }, o)).toMatchObject({
-      cause: null,
-      symptom: null,
-    });
-  });
-
   it('is INCONCLUSIVE when the health check disagrees', () => {
     const health = [
       {
@@ -278,6 +286,27 @@ describe('when nothing is wrong', () => {
     const found = diagnose(slow, observe(shop(40, 40), { health }));
     expect(found).toMatchObject({ verdict: 'INCONCLUSIVE', cause: null });
     expect(found.text).toContain('checkout is degraded (error rate 9 % over 5 %)');
+  });
+});
+
+describe('a step that is not over', () => {
+  it('does not end a rise in traffic', () => {
+    const web: Level[] = [
+      ...steady(20, { p95: 50, requests: 100 }),
+      ...steady(2, { p95: 50, requests: 300 }),
+      { p95: 50, requests: 20 },
+    ];
+    const o = observe({ steps: 23, services: { web }, calls: {} }, { now: startMs + 22 * stepMs + 600 });
+    const found = diagnose({ text: 'Why is there so much traffic at web?', service: 'web', symptom: 'traffic' }, o);
+    expect(found.symptom).toMatchObject({ metric: 'requests_per_s', before: 10, after: 30, since: at(20) });
+  });
+
+  it('does not end a slowness with a few early answers', () => {
+    const sketch = shop(23, 20, [badDeploy]);
+    for (const levels of [...Object.values(sketch.services), ...Object.values(sketch.calls)])
+      levels[22] = { p95: 20, requests: 12 };
+    const found = diagnose(slow, observe(sketch, { now: startMs + 22 * stepMs + 600 }));
+    expect(found.cause).toMatchObject({ service: 'payment', kind: 'deploy' });
   });
 });
 

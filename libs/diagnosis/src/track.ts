@@ -69,10 +69,17 @@ export interface Prepared {
   stepMs: number;
 }
 
+/** Without the step that is not over, unless it holds half of what a step holds: a few early answers would speak for it. */
+function settled(series: Series, now: number): Series {
+  const last = series.at(-1);
+  if (last === undefined || last.end <= now) return series;
+  return last.requests < median(series.map((p) => p.requests)) / 2 ? series.slice(0, -1) : series;
+}
+
 /** The tracks in which a metric is searched, the first first. */
 export function prepare(metric: Metric, series: Series, stepMs: number, now: number): Prepared {
   if (metric === 'requests_per_s') return { tracks: [trafficTrack(series, stepMs, now)], stepMs };
-  const { series: coarse, factor } = coarsened(series);
+  const { series: coarse, factor } = coarsened(settled(series, now));
   const tracks =
     metric === 'p95_ms' ? [latencyTrack(coarse, 'p95'), latencyTrack(coarse, 'p50')] : [errorTrack(coarse)];
   return { tracks, stepMs: stepMs * factor };

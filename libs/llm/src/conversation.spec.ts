@@ -266,6 +266,22 @@ describe('an abort', () => {
   });
 });
 
+it('does not mistake a call that fails because of the abort for a failure', async () => {
+  const caller = new AbortController();
+  const { conversation } = await run(new ScriptedModel([[text('So far: payment.'), call('a')]]), {
+    signal: caller.signal,
+    callTool: (_, signal) => {
+      const { promise, reject } = Promise.withResolvers<never>();
+      signal.addEventListener('abort', () =>
+        reject(new CoralError({ kind: 'cancelled', reason: 'cancelled', message: 'aborted' })),
+      );
+      queueMicrotask(() => caller.abort());
+      return promise;
+    },
+  });
+  expect(conversation).toMatchObject({ partial: true, partialReason: 'cancelled' });
+});
+
 describe('the answer check', () => {
   it('lists what no tool returned, and takes CONFIRMED back', async () => {
     const model = new ScriptedModel([

@@ -75,7 +75,9 @@ describe('the diagnosis', () => {
   it('does not depend on names or on the order of rows', { timeout: 120_000 }, () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 1_000_000 }), fc.integer({ min: 1, max: 1_000 }), (seed, salt) => {
-        const incident = generateIncident(seed);
+        const { question, ...rest } = generateIncident(seed);
+        // Half of them ask about everything: then the gravest of several must not be chosen by its name.
+        const incident = { ...rest, question: salt % 2 === 0 ? question : { text: '', symptom: question.symptom } };
         const ids = incident.observations.nodes.map((n) => n.id);
         const names = new Map(ids.map((id, i) => [id, `n${(i * 7_919 + salt * 104_729) % 1_000_003}`] as const));
         const rename = (id: string): string => names.get(id) ?? id;
@@ -85,7 +87,7 @@ describe('the diagnosis', () => {
         const masked = disguised(incident, rename, reorder);
         expect(substance(diagnose(masked.question, masked.observations), (id) => id)).toEqual(substance(plain, rename));
       }),
-      { numRuns: 60, seed: 20_261_121 },
+      { numRuns: 100, seed: 20_261_121 },
     );
   });
 
