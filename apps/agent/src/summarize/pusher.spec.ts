@@ -11,6 +11,7 @@ const failure = (kind: ErrorKind) => new CoralError({ kind, reason: 'spec', mess
 /** A colony that does what the spec says next. */
 class ScriptedSink implements SummarySink {
   readonly pushed: number[] = [];
+  readonly oldest: (number | undefined)[] = [];
   announcements = 0;
   script: (CoralError | number | 'ok')[] = [];
   onIdle: () => void = () => {};
@@ -21,6 +22,7 @@ class ScriptedSink implements SummarySink {
 
   async push(request: colonyV1.PushSummaryRequest): Promise<number> {
     this.pushed.push(request.seq);
+    this.oldest.push(request.oldestSeq);
     const next = this.script.shift() ?? 'ok';
     if (next instanceof CoralError) throw next;
     return next === 'ok' ? request.seq : next;
@@ -71,6 +73,8 @@ describe('SummaryPusher', () => {
     const pusher = new SummaryPusher({ ...options, outbox, sink });
     expect(await pusher.drain(new AbortController().signal)).toBe(true);
     expect([sink.announcements, sink.pushed, outbox.length]).toEqual([1, [1, 2, 3], 0]);
+    // Without it, a colony that lost its telemetry would wait for batches that are gone.
+    expect(sink.oldest).toEqual([1, 2, 3]);
   });
 
   it('keeps a batch that the colony does not call durable', async () => {

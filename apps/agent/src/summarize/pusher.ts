@@ -86,7 +86,8 @@ export class SummaryPusher {
 
   async #push(seq: number, request: colonyV1.PushSummaryRequest, signal: AbortSignal): Promise<number> {
     try {
-      return await this.#options.sink.push(request, signal);
+      // In order and one at a time: this is the oldest we hold, so a colony that lost its telemetry need not wait for more.
+      return await this.#options.sink.push({ ...request, oldestSeq: seq }, signal);
     } catch (thrown) {
       const error = toCoralError(thrown);
       if (error.kind !== 'invalid_argument') throw error;
