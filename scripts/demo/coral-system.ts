@@ -1,6 +1,6 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { coral, projectRoot, start, type Finished, type Running } from './processes.js';
 
 interface ColonyReady {
@@ -13,21 +13,27 @@ export interface AgentReady {
   agent_id: string;
   otlp_grpc: string;
   otlp_http: string;
+  ops: string;
 }
 
 /** A colony with its agents, and people with tokens, in one folder; every port is chosen by the machine. */
 export class CoralSystem implements AsyncDisposable {
   readonly folder: string;
-  readonly colony: Running<ColonyReady>;
   readonly agents = new Map<string, Running<AgentReady>>();
+  #colony: Running<ColonyReady>;
 
   private constructor(folder: string, colony: Running<ColonyReady>) {
     this.folder = folder;
-    this.colony = colony;
+    this.#colony = colony;
   }
 
-  /** `policy` is the text of a policy file; `colonyId` names the colony to its users. */
-  static async open(folder: string, policy: object, colonyId = 'demo'): Promise<CoralSystem> {
+  /** The colony's process of now. */
+  get colony(): Running<ColonyReady> {
+    return this.#colony;
+  }
+
+  /** `policy` is what a policy file says; `colonyId` names the colony to its users; `settings` go over colony.yaml. */
+  static async open(folder: string, policy: object, colonyId = 'demo', settings: object = {}): Promise<CoralSystem> {
     await mkdir(join(folder, 'colony'), { recursive: true, mode: 0o700 });
     await writeFile(join(folder, 'policy.yaml'), stringify(policy));
     const configuration = {
@@ -36,23 +42,24 @@ export class CoralSystem implements AsyncDisposable {
       listen: '127.0.0.1:0',
       ops_listen: '127.0.0.1:0',
       policy_file: join(folder, 'policy.yaml'),
+      ...settings,
     };
     await writeFile(join(folder, 'colony.yaml'), stringify(configuration));
-    const colony = await start<ColonyReady>({
-      name: 'colony',
-      args: [join(projectRoot, 'dist/colony.js'), '--config', join(folder, 'colony.yaml')],
-    });
-    return new CoralSystem(folder, colony);
+    return new CoralSystem(folder, await startColony(folder));
+  }
+
+  /** After its process ended. It gets the ports it had. */
+  async restartColony(): Promise<void> {
+    this.#colony = await startColony(this.folder);
   }
 
   get auditFolder(): string {
     return join(this.folder, 'colony', 'audit');
   }
 
-  /** A new agent joins with a token of its own, which fixes who owns it. */
-  async startAgent(name: string, owner: string): Promise<Running<AgentReady>> {
+  /** A new agent joins with a token of its own, which fixes who owns it; `settings` go over its agent.yaml. */
+  async startAgent(name: string, owner: string, settings: object = {}): Promise<Running<AgentReady>> {
     const made = await this.#admin(['colony', 'join-token', 'create', '--owner', owner, '--label', 'env=demo']);
-    const file = join(this.folder, `agent-${name}.yaml`);
     const configuration = {
       name,
       data_dir: join(this.folder, `agent-${name}`),
@@ -62,13 +69,30 @@ export class CoralSystem implements AsyncDisposable {
       otlp: { grpc: { listen: '127.0.0.1:0' }, http: { listen: '127.0.0.1:0' } },
       ops: { listen: '127.0.0.1:0' },
       summaries: { interval: '2s' },
+      ...settings,
     };
-    await writeFile(file, stringify(configuration));
-    const agent = await start<AgentReady>({
-      name: `agent ${name}`,
-      args: [join(projectRoot, 'dist/agent.js'), '--config', file],
-      env: { CORAL_JOIN_TOKEN: String(made['join_token']) },
-    });
+    await writeFile(this.#agentFile(name), stringify(configuration));
+    return this.#runAgent(name, { CORAL_JOIN_TOKEN: String(made['join_token']) });
+  }
+
+  /** After its process ended: the same agent, taking telemetry where it did before. */
+  async restartAgent(name: string): Promise<Running<AgentReady>> {
+    const before = this.agents.get(name);
+    if (before === undefined) throw new Error(`there is no agent ${name}`);
+    const { otlp_grpc: grpc, otlp_http: http } = before.ready;
+    const configuration = parse(await readFile(this.#agentFile(name), 'utf8')) as object;
+    const otlp = { grpc: { listen: grpc }, http: { listen: http } };
+    await writeFile(this.#agentFile(name), stringify({ ...configuration, otlp }));
+    return this.#runAgent(name, {});
+  }
+
+  #agentFile(name: string): string {
+    return join(this.folder, `agent-${name}.yaml`);
+  }
+
+  async #runAgent(name: string, env: NodeJS.ProcessEnv): Promise<Running<AgentReady>> {
+    const args = [join(projectRoot, 'dist/agent.js'), '--config', this.#agentFile(name)];
+    const agent = await start<AgentReady>({ name: `agent ${name}`, args, env });
     this.agents.set(name, agent);
     return agent;
   }
@@ -95,13 +119,18 @@ export class CoralSystem implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.agents.values()].map((agent) => agent.stop()));
-    await this.colony.stop();
+    await this.#colony.stop();
   }
 
   /** After disposal: nothing of it stays on the disk. */
   async erase(): Promise<void> {
     await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+function startColony(folder: string): Promise<Running<ColonyReady>> {
+  const args = [join(projectRoot, 'dist/colony.js'), '--config', join(folder, 'colony.yaml')];
+  return start<ColonyReady>({ name: 'colony', args });
 }
 
 export class User {
