@@ -9,6 +9,7 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'unit',
+          sequence: { groupOrder: 0 },
           include: ['{apps,libs}/*/src/**/*.spec.ts', 'scripts/**/*.spec.ts'],
           pool: 'forks',
           testTimeout: 30_000,
@@ -18,6 +19,8 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'e2e',
+          // After the unit tests: whole systems on two cores want them for themselves.
+          sequence: { groupOrder: 1 },
           include: ['e2e/**/*.e2e-spec.ts'],
           pool: 'forks',
           fileParallelism: false,

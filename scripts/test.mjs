@@ -5,6 +5,6 @@ const only = process.argv.slice(2);
 const vitest = await startVitest('test', only, {
   watch: false,
   run: true,
-  reporters: [process.stdout.isTTY ? 'default' : 'dot', new URL('summary-reporter.mjs', import.meta.url).pathname],
+  reporters: ['default', new URL('summary-reporter.mjs', import.meta.url).pathname],
 });
 await vitest?.close();
