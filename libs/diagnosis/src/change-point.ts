@@ -9,7 +9,7 @@ export interface Change {
   metric: Metric;
   before: number;
   after: number;
-  /** Start and end of the first changed point: the change began in there. */
+  /** Start of the first changed point, and the end of the last point that it may have begun in instead. */
   since: number;
   sinceEnd: number;
   /** When the old level came back; null while it lasts. */
@@ -30,19 +30,20 @@ export interface Change {
 function describe(track: Track, split: Split, low: number, high: number, stepMs: number): [Change, number] | undefined {
   const { points } = track;
   const middle = (split.before + split.after) / 2;
-  const at = refinedOnset(track, split, low, high);
+  const { at, latest } = refinedOnset(track, split, low, high);
   const end = track.metric === 'error_rate' ? endOfErrors(track, at, middle) : endOf(track, at, middle);
   const isOver = end < points.length;
   if (end - at < changeRules.minPointsAfter) return undefined;
   const lastedMs = (points[end - 1] as Point).end - (points[at] as Point).start;
   if (isOver && lastedMs < changeRules.minOverMs) return undefined;
+  if (track.metric !== 'error_rate' && shareAbove(track, at, end, middle) < changeRules.held) return undefined;
   const first = points[at] as Point;
   const change: Change = {
     metric: track.metric,
     before: levelOf(track, Math.max(low, at - changeRules.window), at, stepMs),
     after: levelOf(track, at, end, stepMs),
     since: first.start,
-    sinceEnd: first.end,
+    sinceEnd: (points[latest] as Point).end,
     until: isOver ? (points[end] as Point).start : null,
     z: split.z,
     pointsBefore: Math.min(at - low, changeRules.window),
@@ -52,6 +53,11 @@ function describe(track: Track, split: Split, low: number, high: number, stepMs:
     fading: !isOver && lastedMs < changeRules.fadingMs && isFading(track, at, middle),
   };
   return [change, end];
+}
+
+/** Share of the points of a new level that really lie on its side. */
+function shareAbove({ levels }: Track, at: number, end: number, middle: number): number {
+  return levels.slice(at, end).filter((level) => level > middle).length / (end - at);
 }
 
 function usualMedian({ points }: Track, at: number): number {

@@ -20,6 +20,8 @@ export const changeRules = {
   maxPoints: 720,
   /** Share of the points on each side that must lie on their side of the middle. */
   separation: 0.75,
+  /** As `separation`, of the whole new level once its ends are known; not for errors, which come in ones and twos. */
+  held: 0.6,
   /** What is enough when the time is known from another change: one place is tried then, not hundreds. */
   guided: { z: 2.5, separation: 0.6, steps: 3, ratio: 1.15, leastRatio: 1.1 },
   /** `ratio` of the levels searched in; `leastRatio` and `floorMs` of the p95 that is reported. */

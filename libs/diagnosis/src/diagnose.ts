@@ -1,13 +1,13 @@
 import { answerCalm } from './calm.js';
 import type { Change } from './change-point.js';
-import { answerYoung, reportOf } from './young.js';
+import { answerDoubtful, reportOf } from './doubtful.js';
 import { rankCauses, type Candidate } from './cause.js';
 import { writeAnswer } from './answer.js';
 import type { Diagnosis, Observations, Question, Verdict } from './diagnosis.js';
 import { gatherEvidence, ruleOut } from './evidence.js';
 import { findGaps } from './gaps.js';
 import { findLocus, otherCallers, type Locus } from './locus.js';
-import { findSymptom, subjectOf } from './symptom.js';
+import { findSymptom, subjectOf, type Subject } from './symptom.js';
 import { Survey } from './survey.js';
 
 /** The next best candidate this near to the first makes the first one doubtful. */
@@ -30,20 +30,27 @@ function judge(survey: Survey, locus: Locus, causes: readonly Candidate[]): Verd
 }
 
 /** Until then a change that nothing explains is as likely a stall that will pass; a slight change needs longer. */
-const youngMs = { any: 30_000, slight: 60_000, slightRatio: 1.5 } as const;
+const youngMs = { any: 30_000, slight: 60_000 } as const;
 
-function isTooYoung(
-  survey: Survey,
-  { before, after, until, lastedMs }: Change,
-  locus: Locus,
-  best: Candidate,
-): boolean {
+function isSlight({ before, after }: Change): boolean {
+  return after < before * 1.5;
+}
+
+function isTooYoung(survey: Survey, change: Change, locus: Locus, best: Candidate): boolean {
   if (locus.change.fading) return true;
   const { kind } = best.cause;
-  if (until !== null || best.event !== undefined || kind === 'traffic') return false;
-  if (kind === 'service') return lastedMs < (after < before * youngMs.slightRatio ? youngMs.slight : youngMs.any);
+  if (change.until !== null || best.event !== undefined || kind === 'traffic') return false;
+  if (kind === 'service') return change.lastedMs < (isSlight(change) ? youngMs.slight : youngMs.any);
   if (locus.change.steady || locus.change.lastedMs >= youngMs.any) return false;
   return otherCallers(survey, locus.node, locus.caller ?? '', locus.change).changed.length === 0;
+}
+
+/** Standard errors that a change needs to be believed with nothing to explain it; more when it was looked for everywhere. */
+const leastSure = { asked: 5, all: 6, slightlyMore: 2 } as const;
+
+function isChance(change: Change, subject: Subject, best: Candidate): boolean {
+  const least = subject.node === undefined ? leastSure.all : leastSure.asked;
+  return best.cause.kind === 'service' && change.z < least + (isSlight(change) ? leastSure.slightlyMore : 0);
 }
 
 /**
@@ -60,7 +67,8 @@ export function diagnose(question: Question, o: Observations): Diagnosis {
   const locus = findLocus(survey, symptom.node, symptom.change);
   const causes = rankCauses(survey, locus, symptom);
   const best = causes[0] as Candidate;
-  if (isTooYoung(survey, symptom.change, locus, best)) return answerYoung(survey, question, symptom, gaps);
+  if (isTooYoung(survey, symptom.change, locus, best)) return answerDoubtful(survey, symptom, 'young', gaps);
+  if (isChance(symptom.change, subject, best)) return answerDoubtful(survey, symptom, 'faint', gaps);
   const verdict = judge(survey, locus, causes);
   const evidence = gatherEvidence(survey, symptom, locus, best);
   const ruledOut = ruleOut(survey, symptom, locus, best);

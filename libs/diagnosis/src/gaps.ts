@@ -38,6 +38,10 @@ export function findGaps(survey: Survey, subject: Subject, isCalm: boolean): str
           : '';
     if (few !== '') gaps.push(`only ${few} of ${labelOf(survey, node)}: a small change would not show`);
   }
+  const steps = Math.round((survey.series.to - survey.series.from) / survey.stepMs);
+  if (isCalm && node === undefined && steps > 0 && steps < fewPoints) {
+    gaps.push(`only ${counted(steps, 'step')} of numbers: a small change would not show`);
+  }
   if (thin.length > 0) gaps.push(`too few requests to judge ${listed(thin)}`);
   if (subject.node !== undefined && o.edges.length === 0 && o.dependencySeries.length === 0) {
     gaps.push(`it is not known what ${labelOf(survey, subject.node)} calls`);

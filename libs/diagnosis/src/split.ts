@@ -145,16 +145,24 @@ function leaningOf(track: Track, i: number, split: Split): number {
 
 /** Within this many points of the strongest contrast lies the onset. */
 const refineReach = 15;
+/** An onset this much less likely than the best one, in logarithms of likelihood, is still possible. */
+const possible = 2;
 
-/** The most likely first point of the new level, the levels being known: every point votes, so one outlier moves nothing. */
-export function refinedOnset(track: Track, split: Split, low: number, high: number): number {
+/**
+ * The most likely first point of the new level, the levels being known, and the last one that is still possible. Every point
+ * votes, so that one outlier moves nothing.
+ */
+export function refinedOnset(track: Track, split: Split, low: number, high: number): { at: number; latest: number } {
   const from = Math.max(low + 1, split.at - refineReach);
   const to = Math.min(high - 1, split.at + refineReach);
+  // Laplace noise of the same spread: its likelihood falls by 1 with each noise / √2 of distance.
+  const unit = track.metric === 'error_rate' ? 1 : track.noise / Math.SQRT2;
+  const sums: { at: number; sum: number }[] = [];
   let sum = 0;
-  let best = { at: to, sum: Number.NEGATIVE_INFINITY };
-  for (let i = to; i >= from; i -= 1) {
-    sum += leaningOf(track, i, split);
-    if (sum >= best.sum) best = { at: i, sum };
+  for (let at = to; at >= from; at -= 1) {
+    sum += leaningOf(track, at, split) / unit;
+    sums.push({ at, sum });
   }
-  return best.at;
+  const best = sums.reduce((a, b) => (b.sum >= a.sum ? b : a));
+  return { at: best.at, latest: (sums.find((one) => one.sum >= best.sum - possible) ?? best).at };
 }
