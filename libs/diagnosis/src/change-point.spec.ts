@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { changeRules } from './change-rules.js';
 import { risesOf, riseWith } from './change-point.js';
-import { Random } from './incidents/random.js';
+import { Random } from './spec-support/random.js';
 import type { Point } from './series.js';
 import { noiseOf, slidingMedians } from './statistics.js';
 

@@ -1,10 +1,10 @@
 import type { MetricRow } from '@coral/tools';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { diagnose } from '../diagnose.js';
-import type { Diagnosis, Observations } from '../diagnosis.js';
-import { generateIncident, incidentKinds, type Incident } from './generate.js';
-import { scoreIncidents } from './score.js';
+import { diagnose } from './diagnose.js';
+import type { Diagnosis, Observations } from './diagnosis.js';
+import { generateIncident, incidentKinds, type Incident } from './spec-support/generate.js';
+import { scoreIncidents } from './spec-support/score.js';
 
 /** Seeds the rules were not tuned on. */
 const firstSeed = 4_000_000;
