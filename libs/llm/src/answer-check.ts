@@ -72,7 +72,7 @@ function unsupportedNumbers(answer: string, known: Known): string[] {
     .map(({ word }) => word);
 }
 
-/** A version (`1.4.0`) is a text to be found whole, not three numbers. */
+/** A version (`2.10.3`) is a text to be found whole, not three numbers. */
 function unsupportedNames(answer: string, known: Known): string[] {
   const marked = [
     ...[...answer.matchAll(/`([^`\n]{1,80})`|"([^"\n]{1,80})"|“([^”\n]{1,80})”/g)].map((m) => m[1] ?? m[2] ?? m[3]),

@@ -5,7 +5,7 @@ import { z } from 'zod';
 /** Longest role, group and user names. User ids come from identity providers, which allow up to 255 (OpenID Connect Core, `sub`). */
 export const maxNameLength = 64;
 export const maxUserLength = 255;
-/** How an owner names a group (`group:payments`); so no user id begins like this. */
+/** How an owner names a group (`group:billing`); so no user id begins like this. */
 export const groupPrefix = 'group:';
 
 const reserved = 'this name is reserved by JavaScript and refused everywhere';

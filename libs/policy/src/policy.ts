@@ -97,7 +97,7 @@ export class Policy {
     return permissions.filter((permission) => granted.has(permission));
   }
 
-  /** Is `owner` this subject (`alex`) or a group it is in (`group:payments`)? The check named `agent_owner_match`. */
+  /** Is `owner` this subject (`alex`) or a group it is in (`group:billing`)? The check named `agent_owner_match`. */
   owns(subject: Subject, owner: string): boolean {
     if (owner.startsWith(groupPrefix)) return this.#isIn(subject, owner.slice(groupPrefix.length));
     return owner !== '' && owner === subject.userId;

@@ -7,7 +7,7 @@ import { z } from 'zod';
 export const toolSchemas = {
   coral_query: z.strictObject({
     query: z.string().min(1).max(32_768).describe('Natural language query or SQL-like expression'),
-    scope: z.string().max(256).optional().describe("Service or agent scope (e.g., 'checkout', 'api')"),
+    scope: z.string().max(256).optional().describe("Service or agent scope (e.g., 'orders', 'api')"),
     time_range: z.string().max(32).default('1h').describe("Time range: '1h', '24h', '7d'"),
   }),
   coral_fetch_live: z.strictObject({
@@ -51,7 +51,7 @@ export interface ToolDefinition {
 
 const descriptions: Record<ToolName, string> = {
   coral_query:
-    'Query aggregated metrics and telemetry from agents: "checkout latency, last 1h, by route", "errors by service", "checkout deployments, last 4h", or SELECT over published views',
+    'Query aggregated metrics and telemetry from agents: "orders latency, last 1h, by route", "errors by service", "orders deployments, last 4h", or SELECT over published views',
   coral_fetch_live: "Fetch live data from specific agent's DuckDB (SELECT over the view spans)",
   coral_get_topology: 'Get service dependency graph and topology',
   coral_query_events: 'Search events (deploys, restarts, crashes, errors)',
