@@ -15,6 +15,7 @@ import { EnrollModule } from './enroll/enroll.module.js';
 import type { AgentRepository } from './enroll/agent.repository.js';
 import type { AgentRoster } from './enroll/agent-roster.js';
 import { EphemeralModule } from './ephemeral/ephemeral.module.js';
+import { InsightModule } from './insight/insight.module.js';
 import { McpModule } from './mcp/mcp.module.js';
 import { MeshModule } from './mesh/mesh.module.js';
 import { OpsModule } from './ops/ops.module.js';
@@ -47,6 +48,7 @@ export class ColonyModule {
         EphemeralModule,
         telemetry,
         McpModule.of(telemetry),
+        InsightModule,
         AdminModule,
         OpsModule,
       ],

@@ -4,3 +4,4 @@ export * from './gen/coral/colony/v1/enrollment.js';
 export * from './gen/coral/colony/v1/ephemeral.js';
 export * from './gen/coral/colony/v1/mcp.js';
 export * from './gen/coral/colony/v1/telemetry.js';
+export * from './gen/coral/colony/v1/transcript.js';

@@ -12,6 +12,8 @@ export interface ColonyApi extends Disposable {
   ): Promise<colonyV1.RequestEphemeralAccessResponse>;
   releaseAccess(agentId: string): Promise<void>;
   listLeases(userId: string, signal?: AbortSignal): Promise<colonyV1.EphemeralAgent[]>;
+  /** Gives a conversation to the colony to keep. */
+  storeTranscript(request: colonyV1.StoreTranscriptRequest, signal?: AbortSignal): Promise<void>;
 }
 
 /** A call that takes longer than this has lost its colony, ms. */
@@ -26,6 +28,7 @@ export async function openColony(colony: PinnedColony, token: Secret, signal?: A
   const channel = pinnedCredentials(caPem);
   const leases = new colonyV1.EphemeralAgentServiceClient(colony.endpoint, channel, grpcClientOptions);
   const about = new colonyV1.ColonyServiceClient(colony.endpoint, channel, grpcClientOptions);
+  const transcripts = new colonyV1.TranscriptServiceClient(colony.endpoint, channel, grpcClientOptions);
   const options = (signal?: AbortSignal, deadlineMs = colonyDeadlineMs) => {
     const metadata = new Metadata();
     metadata.set('authorization', `Bearer ${bearer}`);
@@ -39,7 +42,11 @@ export async function openColony(colony: PinnedColony, token: Secret, signal?: A
     },
     listLeases: async (userId, signal) =>
       (await callUnary(leases, leases.listEphemeralAgents, { userId }, options(signal))).agents,
+    storeTranscript: async (request, signal) => {
+      await callUnary(transcripts, transcripts.storeTranscript, request, options(signal));
+    },
     [Symbol.dispose]: () => {
+      transcripts.close();
       leases.close();
       about.close();
     },

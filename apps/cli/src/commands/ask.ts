@@ -4,6 +4,7 @@ import { exitCodeFor } from '@coral/errors';
 import type { Duration } from '@coral/model';
 import type { ProviderChoice } from '../ask/choose-provider.js';
 import { CliCommand } from '../cli-command.js';
+import type { PinnedColony } from '../config/choose-colony.js';
 import type { CliConfig } from '../config/cli-config.js';
 import { colonyFlag, jsonFlag, ttlFlag } from '../flags.js';
 import { Interruption } from '../interruption.js';
@@ -13,6 +14,7 @@ interface AskFlags {
   json: boolean;
   stream?: boolean | undefined;
   transcript?: string | undefined;
+  share: boolean;
   'ephemeral-ttl'?: Duration | undefined;
 }
 
@@ -36,6 +38,7 @@ export default class Ask extends CliCommand {
     }),
     stream: boolean({ description: 'Print the answer as it comes (default), or whole at its end', allowNo: true }),
     transcript: string({ description: 'Save the conversation to this file, mode 0600', helpValue: '<file>' }),
+    share: boolean({ description: 'Give the conversation to the colony to keep (if it keeps transcripts)' }),
     'ephemeral-ttl': ttlFlag,
     offline: boolean({ description: 'Join nothing; answer from kept transcripts or not at all' }),
     colony: colonyFlag,
@@ -100,6 +103,7 @@ export default class Ask extends CliCommand {
       view.finish(question, outcome, this.clock.monotonic() - started);
       const transcript = toTranscript({ question, outcome, provider, colony: colony.id, now: this.clock.now() });
       await this.#keep(transcript, flags.transcript);
+      if (flags.share) await this.#share(transcript, colony);
       if (interruption.reason) throw interruption.reason;
       if (isPartialAnswer(outcome)) process.exitCode = exitCodeFor('partial');
     } catch (thrown) {
@@ -116,6 +120,26 @@ export default class Ask extends CliCommand {
       const why = (thrown as NodeJS.ErrnoException).code ?? 'unknown error';
       this.say(`No copy of this conversation was kept in ${this.paths.transcripts}: ${why}.`);
     });
+  }
+
+  /** Only when asked for: the answer has been given already, so a colony that does not keep it is told as an error. */
+  async #share(transcript: import('../ask/transcript.js').Transcript, colony: PinnedColony): Promise<void> {
+    const [{ openColony }, { tokenFor }] = await Promise.all([
+      import('../colony/colony-api.js'),
+      import('../config/colony-credentials.js'),
+    ]);
+    using api = await openColony(colony, await tokenFor(colony, this.paths.credentials));
+    await api.storeTranscript({
+      agentId: transcript.agent_id,
+      question: transcript.question,
+      answer: transcript.answer,
+      llmProvider: transcript.provider,
+      llmModel: transcript.model,
+      toolCallsJson: JSON.stringify(transcript.tool_calls),
+      tokensInput: transcript.usage.input_tokens,
+      tokensOutput: transcript.usage.output_tokens,
+    });
+    this.say(`Shared with ${colony.id}.`);
   }
 
   async #answerOffline(question: string, { config }: ProviderChoice, flags: AskFlags): Promise<void> {

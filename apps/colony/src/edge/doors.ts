@@ -17,6 +17,7 @@ const services = {
     ColonyService: colonyV1.ColonyServiceService,
     EphemeralAgentService: colonyV1.EphemeralAgentServiceService,
     AgentEnrollmentService: colonyV1.AgentEnrollmentServiceService,
+    TranscriptService: colonyV1.TranscriptServiceService,
   },
   mesh: { McpService: colonyV1.McpServiceService, TelemetryService: colonyV1.TelemetryServiceService },
   admin: { AdminService: colonyV1.AdminServiceService },
