@@ -55,9 +55,7 @@ export class FetchLiveTool implements ToolHandler<'coral_fetch_live'> {
       .runQuery(agent.agentId, args.sql_query, limits, context.signal)
       .catch((thrown: unknown) => {
         // Only silence is translated: what the agent's gate says about the SQL is for the caller to mend.
-        if (thrown instanceof CoralError && thrown.kind === 'unavailable' && !saidByAgent.has(thrown.reason)) {
-          throw new AgentUnreachable(agent, thrown);
-        }
+        if (thrown instanceof CoralError && isSilence(thrown)) throw new AgentUnreachable(agent, thrown);
         throw thrown;
       });
     const { columns, rows, truncated, asOf, oldest } = answer;
@@ -86,5 +84,10 @@ export class FetchLiveTool implements ToolHandler<'coral_fetch_live'> {
   }
 }
 
+/** Nobody there, or somebody who said nothing until long after SQL that is too slow would have been stopped. */
+function isSilence({ kind, reason }: CoralError): boolean {
+  return (kind === 'unavailable' && !saidByAgent.has(reason)) || reason === 'deadline';
+}
+
 /** `unavailable` for reasons of the agent's own: it was reached. */
-const saidByAgent: ReadonlySet<string> = new Set(['sql_cage_failed', 'store_unavailable']);
+const saidByAgent: ReadonlySet<string> = new Set(['sql_cage_failed', 'snapshot_failed', 'store_not_ready']);

@@ -272,14 +272,25 @@ describe('coral_fetch_live', () => {
   it('names the agent that cannot be reached, and passes on what its gate says', async () => {
     await using bench = await Bench.open(noon);
     bench.addAgent('web-1');
-    const failing = (kind: 'unavailable' | 'invalid_argument', reason: string) => ({
+    const failing = (kind: 'unavailable' | 'deadline_exceeded' | 'invalid_argument', reason: string) => ({
       agentCaller: { runQuery: () => Promise.reject(new CoralError({ kind, reason, message: 'x' })) },
     });
-    const unreachable = bench.call('coral_fetch_live', args, failing('unavailable', 'mesh_refused'));
-    await expect(unreachable).rejects.toMatchObject({ kind: 'unavailable', reason: 'agent_unreachable' });
-    await expect(unreachable).rejects.toThrow('agt-web-1 (web-1)');
-    const refused = bench.call('coral_fetch_live', args, failing('invalid_argument', 'sql_refused'));
-    await expect(refused).rejects.toMatchObject({ kind: 'invalid_argument', reason: 'sql_refused' });
+    for (const [kind, reason] of [
+      ['unavailable', 'mesh_refused'],
+      ['deadline_exceeded', 'deadline'],
+    ] as const) {
+      const unreachable = bench.call('coral_fetch_live', args, failing(kind, reason));
+      await expect(unreachable).rejects.toMatchObject({ kind: 'unavailable', reason: 'agent_unreachable' });
+      await expect(unreachable).rejects.toThrow('agt-web-1 (web-1)');
+    }
+    for (const [kind, reason] of [
+      ['invalid_argument', 'sql_refused'],
+      ['deadline_exceeded', 'sql_too_slow'],
+      ['unavailable', 'snapshot_failed'],
+    ] as const) {
+      const told = bench.call('coral_fetch_live', args, failing(kind, reason));
+      await expect(told).rejects.toMatchObject({ kind, reason });
+    }
   });
 
   it('is no_data when the agent holds no spans', async () => {
