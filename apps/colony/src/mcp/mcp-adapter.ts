@@ -18,8 +18,15 @@ export interface McpToolResult {
   text: string;
 }
 
-/** Answered as a protocol error (-32602), not as a tool result. */
-export class UnknownTool extends Error {}
+/** Answered as a protocol error (-32602), not as a tool result. `told` goes with it as its `data`, for clients of ours. */
+export class UnknownTool extends Error {
+  constructor(
+    message: string,
+    readonly told?: object,
+  ) {
+    super(message);
+  }
+}
 
 /** A JSON-RPC message in bytes. `error` is its error code, when it is one. */
 export interface McpFrame {
@@ -102,7 +109,9 @@ async function keepingFailure<T>(exchange: Exchange, work: () => Promise<T>): Pr
   try {
     return await work();
   } catch (thrown) {
-    if (thrown instanceof UnknownTool) throw new ProtocolError(ProtocolErrorCode.InvalidParams, thrown.message);
+    if (thrown instanceof UnknownTool) {
+      throw new ProtocolError(ProtocolErrorCode.InvalidParams, thrown.message, thrown.told);
+    }
     exchange.failure = { thrown };
     throw thrown;
   }

@@ -98,7 +98,9 @@ describe('McpDoor', () => {
   it('says an unknown tool once, in the protocol, and leaves its row to the path', async () => {
     failure = error('not_found', 'unknown_tool');
     const [answer] = await frames(bytesOf('tools/call', { name: 'nothing', arguments: {} }));
-    expect(answer).toMatchObject({ error: { code: -32_602 } });
+    expect(answer).toMatchObject({
+      error: { code: -32_602, data: { error: { kind: 'not_found', reason: 'unknown_tool' } } },
+    });
     expect([called.length, refused.length]).toEqual([1, 0]);
   });
 

@@ -75,7 +75,8 @@ export class McpDoor {
       return await this.path.call(request);
     } catch (thrown) {
       if (thrown instanceof CoralError && thrown.reason === 'unknown_tool') {
-        throw new UnknownTool(`${thrown.message} ${thrown.next ?? ''}`.trim());
+        const { kind, reason, message, next, where } = thrown;
+        throw new UnknownTool(`${message} ${next ?? ''}`.trim(), { error: { kind, reason, message, next, where } });
       }
       throw thrown;
     }
