@@ -289,7 +289,7 @@ describe('a colony that must not start', () => {
     await colony.configure({ [key]: `127.0.0.1:${(holder.address() as AddressInfo).port}` });
     const { code, stderr } = await start();
     holder.close();
-    expect(code).toBe(6);
+    expect(code).toBe(78);
     expect(stderr).toContain('port_taken');
     expect(stderr).toContain(`\`${key}\``);
   });

@@ -48,13 +48,13 @@ describe('BindPort', () => {
   });
 
   it.each<[string, unknown, string, string]>([
-    ['taken', errno('EADDRINUSE'), 'unavailable', 'port_taken'],
+    ['taken', errno('EADDRINUSE'), 'failed_precondition', 'port_taken'],
     ['forbidden', errno('EACCES'), 'failed_precondition', 'cannot_listen'],
     ['of another machine', errno('EADDRNOTAVAIL'), 'failed_precondition', 'cannot_listen'],
     [
       'taken, as the TLS server says it',
       new CoralError({ kind: 'failed_precondition', reason: 'port_taken', message: 'taken' }),
-      'unavailable',
+      'failed_precondition',
       'port_taken',
     ],
   ])('names the key to change when the address is %s', async (_name, thrown, kind, reason) => {

@@ -8,7 +8,7 @@ export interface ListenAddress {
 class PortTaken extends CoralError {
   constructor(key: string, where: string, cause: unknown) {
     super({
-      kind: 'unavailable',
+      kind: 'failed_precondition',
       reason: 'port_taken',
       where,
       message: `${where} (configured as \`${key}\`) is taken by another process.`,
