@@ -40,7 +40,7 @@ describe('three people who ask two questions each at once', () => {
     await sendOrdinaryTraffic(`http://${agent.ready.otlp_http}`);
     riley = await system.addUser('riley');
     const users = await Promise.all(askers.map((name) => system.addUser(name)));
-    const questions = ['Why is checkout slow?', 'Is anything failing?'];
+    const questions = ['Why is payment slow?', 'Is anything failing?'];
     asked = await Promise.all(
       users.flatMap((user) =>
         questions.map(async (question) => ({

@@ -103,6 +103,10 @@ export class ColonyUnderTest implements AsyncDisposable {
   get auditDirectory(): string {
     return join(this.dataDirectory, 'audit');
   }
+  /** Of the process of now. */
+  get pid(): number {
+    return this.child?.pid ?? 0;
+  }
 
   async configure(config: Record<string, unknown> = {}): Promise<void> {
     const needed = { data_dir: 'data', listen: '127.0.0.1:0', ops_listen: '127.0.0.1:0' };
