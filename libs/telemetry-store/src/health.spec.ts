@@ -23,6 +23,8 @@ const facts = (changes: Partial<HealthFacts>): HealthFacts => ({
   ...changes,
 });
 
+const slowTenth = histogram(Array.from({ length: 100 }, (_, i) => (i < 10 ? 200 : 50)));
+
 describe('judgeHealth', () => {
   it.each<[string, Partial<HealthFacts>, string, RegExp]>([
     ['same as before', {}, 'healthy', /p95 50 ms, 0 % errors, 100 requests in the last 60 s/],
@@ -50,6 +52,18 @@ describe('judgeHealth', () => {
       { recent: { ...recent(12), latency: histogram([...Array.from({ length: 11 }, () => 50), 900]) } },
       'healthy',
       /12 requests/,
+    ],
+    [
+      'one in ten slow, against a minute of reference',
+      { recent: { ...recent(100), latency: slowTenth }, reference: sample(60_000, 100, 0, 50) },
+      'healthy',
+      /100 requests/,
+    ],
+    [
+      'one in ten slow, against ten minutes of reference',
+      { recent: { ...recent(100), latency: slowTenth } },
+      'degraded',
+      /p95 2\d\d ms against/,
     ],
     ['two failures among few requests', { recent: recent(12, 2), reference: reference(1_000, 0) }, 'healthy', /12 req/],
     ['errors up by one point', { recent: recent(100, 2), reference: reference(1_000, 10) }, 'healthy', /2 % errors/],

@@ -15,6 +15,9 @@ export interface HealthRules {
   slowByMs: number;
   /** So many requests must be that slow, or have failed: with few requests one straggler is a p95. */
   minComplaints: number;
+  /** A reference shorter than this knows little of ordinary noise, ms: then so large a share must be slow, 0..1. */
+  youngReferenceMs: number;
+  youngSlowShare: number;
   /** Share of failed requests above the reference's, 0..1: degraded. */
   errorRise: number;
   /** Share of failed requests at which a service is down, 0..1. */
@@ -30,6 +33,8 @@ export const healthRules: HealthRules = {
   slowFactor: 1.5,
   slowByMs: 20,
   minComplaints: 3,
+  youngReferenceMs: 120_000,
+  youngSlowShare: 0.25,
   errorRise: 0.02,
   downErrorRate: 0.5,
 };
@@ -94,7 +99,9 @@ export function judgeHealth(facts: HealthFacts, rules: HealthRules = healthRules
   const complaints = [];
   const limit = Math.max(rules.slowFactor * (referenceP95 ?? 0), (referenceP95 ?? 0) + rules.slowByMs);
   const slow = countAbove(recent.latency, limit * 1e6);
-  if (p95 !== null && referenceP95 !== null && p95 > limit && slow >= rules.minComplaints) {
+  const isYoung = reference.to - reference.from < rules.youngReferenceMs;
+  const enough = Math.max(rules.minComplaints, isYoung ? rules.youngSlowShare * recent.requests : 0);
+  if (p95 !== null && referenceP95 !== null && p95 > limit && slow >= enough) {
     complaints.push(
       `p95 ${ms(p95)} against ${ms(referenceP95)} before (over ×${rules.slowFactor} and +${rules.slowByMs} ms)`,
     );
