@@ -24,7 +24,6 @@ export default defineConfig({
           include: ['e2e/**/*.e2e-spec.ts'],
           pool: 'forks',
           fileParallelism: false,
-          maxConcurrency: 2,
           testTimeout: 180_000,
           hookTimeout: 180_000,
         },

@@ -53,12 +53,14 @@ export async function openShop(system: CoralSystem, names: ShopNames): Promise<S
   });
 }
 
-/** Ordinary traffic, then the fault, then enough time for it to show. `say` hears what happens. */
+/** Ordinary traffic, unless it runs already, then the fault, then enough time for it to show. `say` hears what happens. */
 export async function runIncident(shop: Shop, fault: Fault, say: (line: string) => void): Promise<void> {
   const { names } = shop;
-  shop.startLoad();
-  say(`ordinary traffic for ${calmMs / 1_000} s`);
-  await pause(calmMs);
+  if (!shop.isLoaded) {
+    shop.startLoad();
+    say(`ordinary traffic for ${calmMs / 1_000} s`);
+    await pause(calmMs);
+  }
   if (fault === 'payment-deploy') {
     say(`deploying ${names.payer} 1.4.0`);
     await shop.deployBadPayer();

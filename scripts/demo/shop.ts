@@ -87,6 +87,10 @@ export class Shop implements AsyncDisposable {
     return `http://127.0.0.1:${this.#port('front')}`;
   }
 
+  get isLoaded(): boolean {
+    return this.#load.isRunning;
+  }
+
   startLoad(): void {
     this.#load.start(this.url, ordinaryRate);
   }
@@ -179,6 +183,10 @@ class Load {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 256 });
   #timers: NodeJS.Timeout[] = [];
   #inFlight = 0;
+
+  get isRunning(): boolean {
+    return this.#timers.length > 0;
+  }
 
   start(url: string, rate: { orders: number; browsing: number }): void {
     for (const timer of this.#timers) clearInterval(timer);
