@@ -1,4 +1,4 @@
-import { mkdtemp } from 'node:fs/promises';
+import { mkdtemp, watch } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readAudit, verifyAudit, type AuditRow, type AuditVerdict } from '@coral/audit';
@@ -21,6 +21,16 @@ function dice(start: number): (most: number) => number {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return 1 + (state % most);
   };
+}
+
+/** Resolves when something is written in the folder, or after a while without. */
+async function nextChange(folder: string): Promise<void> {
+  const signal = AbortSignal.timeout(3_000);
+  try {
+    for await (const _change of watch(folder, { signal })) return;
+  } catch (thrown) {
+    if (!signal.aborted) throw thrown;
+  }
 }
 
 interface MetricsAnswer {
@@ -69,6 +79,8 @@ describe(`an agent and its colony, killed ${kills} times each under load (CORAL_
     for (let i = 0; i < kills; i++) {
       const goal = spans.acknowledged.length + roll(100);
       await until(() => spans.acknowledged.length >= goal, 'further acknowledged spans');
+      // What was promised a moment ago is what is most easily lost.
+      await spans.nextAcknowledged();
       await system.agents.get('orders-1')?.stop('SIGKILL');
       await system.restartAgent('orders-1');
     }
@@ -80,6 +92,9 @@ describe(`an agent and its colony, killed ${kills} times each under load (CORAL_
     for (let i = 0; i < kills; i++) {
       const goal = answered().length + roll(20);
       await until(() => answered().length >= goal, 'further answered calls');
+      // In turn: right after an answer, and in the middle of storing a summary, on the disk but not confirmed yet.
+      if (i % 2 === 0) await Promise.race(callers.map((caller) => caller.nextAnswer()));
+      else await nextChange(join(system.folder, 'colony', 'telemetry'));
       await system.colony.stop('SIGKILL');
       await system.restartColony();
       verdicts.push(await verifyAudit(system.auditFolder));

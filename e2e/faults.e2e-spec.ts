@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Fault } from './faults/fault.js';
+import type { Fault, FaultRow, Seen } from './faults/fault.js';
 import { laptopFaults } from './faults/laptop-faults.js';
-import { outageFaults } from './faults/outage-faults.js';
+import { loneOutageFaults, outageFaults } from './faults/outage-faults.js';
 import { questionFaults } from './faults/question-faults.js';
 import { missingCommands } from './faults/real-commands.js';
 import { startFaults } from './faults/start-faults.js';
@@ -15,16 +15,23 @@ import { FaultWorld } from './faults/world.js';
  */
 const table: Fault[] = [...laptopFaults, ...questionFaults, ...startFaults, ...telemetryFaults, ...outageFaults];
 
-describe('faults: input → kind, reason, exit code, next step', () => {
-  let world: FaultWorld;
-  beforeAll(async () => {
-    world = await FaultWorld.open();
-  });
-  afterAll(() => world?.[Symbol.asyncDispose]());
+function check(seen: Seen, { kind, reason, exit, next }: FaultRow): void {
+  expect(seen).toEqual({ kind, reason, exit, next: expect.stringMatching(next) });
+  expect(missingCommands(seen.next)).toEqual([]);
+}
 
-  it.each(table)('$input → $kind, $reason, exit $exit', async ({ see, kind, reason, exit, next }) => {
-    const seen = await see(world);
-    expect(seen).toEqual({ kind, reason, exit, next: expect.stringMatching(next) });
-    expect(missingCommands(seen.next)).toEqual([]);
+describe('faults: input → kind, reason, exit code, next step', () => {
+  describe('in one world', () => {
+    let world: FaultWorld;
+    beforeAll(async () => {
+      world = await FaultWorld.open();
+    });
+    afterAll(() => world?.[Symbol.asyncDispose]());
+
+    it.each(table)('$input → $kind, $reason, exit $exit', async (fault) => check(await fault.see(world), fault));
+  });
+
+  describe.concurrent('each in a world of its own', () => {
+    it.each(loneOutageFaults)('$input → $kind, $reason, exit $exit', async (fault) => check(await fault.see(), fault));
   });
 });

@@ -14,14 +14,23 @@ export interface Seen {
   next: string;
 }
 
-/** One row of the table. */
-export interface Fault {
+/** One row of the table, but for how it comes about. */
+export interface FaultRow {
   input: string;
-  see(world: FaultWorld): Promise<Seen>;
   kind: Seen['kind'];
   reason: string;
   exit: number | null;
   next: RegExp;
+}
+
+/** Comes about in the world that all share. */
+export interface Fault extends FaultRow {
+  see(world: FaultWorld): Promise<Seen>;
+}
+
+/** Comes about in a system of its own. */
+export interface LoneFault extends FaultRow {
+  see(): Promise<Seen>;
 }
 
 interface ReportedError {
@@ -34,8 +43,7 @@ interface ReportedError {
  * must stand in the message.
  */
 export async function refused(laptop: Laptop, args: string[], env?: NodeJS.ProcessEnv, names = ''): Promise<Seen> {
-  const text = await laptop.coral(args, env);
-  const json = await laptop.coral([...args, '--json'], env);
+  const [text, json] = await Promise.all([laptop.coral(args, env), laptop.coral([...args, '--json'], env)]);
   const last = json.stderr.trim().split('\n').at(-1) ?? '';
   const { error, exit_code: exit } = JSON.parse(last) as ReportedError;
   expect([text.code, json.code], text.stderr).toEqual([exit, exit]);

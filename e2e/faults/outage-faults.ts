@@ -10,7 +10,7 @@ import { postTraces, refusalsOf, several } from '../support/otlp-post.js';
 import { openSmallDisk } from '../support/small-disk.js';
 import { ColonyUnderTest, toolCall } from '../support/start-colony.js';
 import { until } from '../support/until.js';
-import { answered, refused, type Fault, type Seen } from './fault.js';
+import { answered, refused, type Fault, type LoneFault, type Seen } from './fault.js';
 import type { FaultWorld } from './world.js';
 
 async function laptopFor(colony: ColonyUnderTest, user: string): Promise<Laptop> {
@@ -189,32 +189,8 @@ async function killedForGood(): Promise<Seen> {
   return { kind, reason, exit: code, next };
 }
 
-/** Processes, disks and networks that fail while everything else is right. */
+/** Processes and networks that fail while everything else is right. */
 export const outageFaults: Fault[] = [
-  {
-    input: 'a colony with no data yet: "no data", not "healthy"',
-    see: noDataYet,
-    kind: 'ok',
-    reason: 'no_data',
-    exit: 0,
-    next: /no agent has reported/,
-  },
-  {
-    input: "the colony's disk full, so its audit cannot be written: refused, and well again by itself",
-    see: colonyDiskFull,
-    kind: 'unavailable',
-    reason: 'audit_unavailable',
-    exit: 6,
-    next: /Free space/,
-  },
-  {
-    input: "an agent's disk full: refused with a retry hint, nothing acknowledged lost",
-    see: agentDiskFull,
-    kind: 'unavailable',
-    reason: 'not_durable',
-    exit: null,
-    next: /send it again/,
-  },
   {
     input: 'an agent down: health names it',
     see: agentDown('SIGKILL', ['health']),
@@ -248,20 +224,48 @@ export const outageFaults: Fault[] = [
     next: /coral_query/,
   },
   {
-    input: 'a colony that is away',
-    see: colonyAway,
-    kind: 'unavailable',
-    reason: 'colony_unreachable',
-    exit: 6,
-    next: /coral colony list/,
-  },
-  {
     input: 'the colony killed in mid-question and started again: the question is answered',
     see: killedInMidQuestion,
     kind: 'ok',
     reason: 'answered',
     exit: 0,
     next: /^/,
+  },
+];
+
+/** As well, each in a system of its own: they neither need nor hurt the world of the others. */
+export const loneOutageFaults: LoneFault[] = [
+  {
+    input: 'a colony with no data yet: "no data", not "healthy"',
+    see: noDataYet,
+    kind: 'ok',
+    reason: 'no_data',
+    exit: 0,
+    next: /no agent has reported/,
+  },
+  {
+    input: "the colony's disk full, so its audit cannot be written: refused, and well again by itself",
+    see: colonyDiskFull,
+    kind: 'unavailable',
+    reason: 'audit_unavailable',
+    exit: 6,
+    next: /Free space/,
+  },
+  {
+    input: "an agent's disk full: refused with a retry hint, nothing acknowledged lost",
+    see: agentDiskFull,
+    kind: 'unavailable',
+    reason: 'not_durable',
+    exit: null,
+    next: /send it again/,
+  },
+  {
+    input: 'a colony that is away',
+    see: colonyAway,
+    kind: 'unavailable',
+    reason: 'colony_unreachable',
+    exit: 6,
+    next: /coral colony list/,
   },
   {
     input: 'the colony killed in mid-question for good',

@@ -1,6 +1,11 @@
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'vitest';
-import type { MetricRow } from '@coral/tools';
+import type { Coverage, MetricRow } from '@coral/tools';
+import { CoralSystem, type User } from '../../scripts/demo/coral-system.js';
+import { demoPolicy } from '../../scripts/demo/incident.js';
 import { postTraces, refusalsOf, several, tracesOf, type OtlpAnswer } from '../support/otlp-post.js';
 import { until } from '../support/until.js';
 import { answered, type Fault, type Seen } from './fault.js';
@@ -29,12 +34,19 @@ function partial(answer: OtlpAnswer, rejected: number): Seen {
   return { kind: 'ok', reason: 'partial_success', exit: null, next: answer.message };
 }
 
+interface Counted {
+  requests: number;
+  seen: Seen;
+  coverage: Coverage;
+}
+
 /** Requests of one service as the colony counts them in a window, and what it remarks. */
-async function counted(world: FaultWorld, service: string, range: string): Promise<{ requests: number; seen: Seen }> {
-  const done = await world.alex.coral(['query', 'throughput by service', '--time-range', range, '--json']);
+async function counted({ alex }: { alex: User }, service: string, range: string): Promise<Counted> {
+  const done = await alex.coral(['query', 'throughput by service', '--time-range', range, '--json']);
   const { seen, envelope } = answered(done);
   const { rows } = envelope.data as { rows: MetricRow[] };
-  return { requests: rows.find((row) => row.service === service)?.requests ?? 0, seen };
+  const requests = rows.find((row) => row.service === service)?.requests ?? 0;
+  return { requests, seen, coverage: envelope.coverage };
 }
 
 async function malformed(world: FaultWorld): Promise<Seen> {
@@ -81,6 +93,34 @@ async function hourBehind(world: FaultWorld): Promise<Seen> {
   expect((await counted(world, 'clock-behind', '15m')).requests).toBe(0);
   return (await counted(world, 'clock-behind', '2h')).seen;
 }
+
+/** Makes Node believe in another time, as on a machine whose clock is off. */
+const clockOff = (ms: number): NodeJS.ProcessEnv => {
+  const shifted = `const There = Date; globalThis.Date = class extends There {
+    constructor(...given) { super(...(given.length ? given : [There.now() + ${ms}])); }
+    static now() { return There.now() + ${ms}; }
+  };`;
+  return { NODE_OPTIONS: `--import=data:text/javascript;base64,${Buffer.from(shifted).toString('base64')}` };
+};
+
+/** The agent's clock is wrong, its services' are right: the numbers stand where they belong, and the clock is told of. */
+const agentClock = (offMs: number) => async (): Promise<Seen> => {
+  await using undo = new AsyncDisposableStack();
+  const system = await CoralSystem.open(await mkdtemp(join(tmpdir(), 'coral-clock-')), demoPolicy);
+  undo.defer(() => system.erase());
+  undo.use(system);
+  const agent = await system.startAgent('elsewhen-1', 'robin', { summaries: { interval: '1s' } }, clockOff(offMs));
+  const alex = await system.addUser('alex');
+  const began = Date.now();
+  expect(await postTraces(agent.ready.otlp_http, several(20, { service: 'punctual' }))).toMatchObject({ rejected: 0 });
+  await until(async () => (await counted({ alex }, 'punctual', '5m')).requests === 20, 'the numbers');
+  const { seen, coverage } = await counted({ alex }, 'punctual', '5m');
+  expect(coverage).toMatchObject({ answered: [expect.stringContaining('elsewhen-1')], silent: [] });
+  // The child's own log shows that it lived in another time.
+  const told = Date.parse((JSON.parse(agent.log().split('\n')[0] ?? '') as { at: string }).at);
+  expect(Math.abs(told - began - offMs)).toBeLessThan(minute);
+  return seen;
+};
 
 /** Telemetry that no well-behaved exporter sends, and what becomes of the good part of it. */
 export const telemetryFaults: Fault[] = [
@@ -147,5 +187,21 @@ export const telemetryFaults: Fault[] = [
     reason: 'ok',
     exit: 0,
     next: /^/,
+  },
+  {
+    input: 'an agent whose clock is an hour ahead',
+    see: agentClock(hour),
+    kind: 'ok',
+    reason: 'ok',
+    exit: 0,
+    next: /the clock of agent \S+ \(elsewhen-1\) was .* ahead of the colony's/,
+  },
+  {
+    input: 'an agent whose clock is an hour behind',
+    see: agentClock(-hour),
+    kind: 'ok',
+    reason: 'ok',
+    exit: 0,
+    next: /the clock of agent \S+ \(elsewhen-1\) was .* behind the colony's/,
   },
 ];

@@ -21,6 +21,7 @@ export class CallLoad {
   readonly #undo: AsyncDisposableStack;
   readonly #working: Promise<void>;
   #stopping = false;
+  #onAnswer: () => void = () => undefined;
 
   private constructor(person: Person, lease: Leased, mcp: McpConnection, undo: AsyncDisposableStack) {
     this.#person = person;
@@ -39,6 +40,11 @@ export class CallLoad {
     return new CallLoad(person, lease, mcp, undo.move());
   }
 
+  /** Resolves in the moment the next answer is in. */
+  nextAnswer(): Promise<void> {
+    return new Promise((resolve) => (this.#onAnswer = resolve));
+  }
+
   /** Resolves when the call under way has ended. */
   async stop(): Promise<void> {
     this.#stopping = true;
@@ -53,6 +59,7 @@ export class CallLoad {
         const answer = await mcp.callTool('coral_get_health', {}, { idempotencyKey: key });
         if (answer.isError) throw new CoralError(answer.error as CoralError);
         this.answered.push({ key, userId: this.#person.userId, agentId: this.lease.answer.agentId });
+        this.#onAnswer();
       } catch (thrown) {
         if (!(thrown instanceof CoralError)) throw thrown;
         this.failed.push(thrown);

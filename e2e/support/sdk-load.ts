@@ -23,6 +23,7 @@ export interface OtlpDoors {
 class RecordingExporter implements SpanExporter {
   readonly acknowledged: string[] = [];
   givenUp = 0;
+  onAcknowledged: () => void = () => undefined;
 
   constructor(private readonly inner: SpanExporter) {}
 
@@ -30,6 +31,7 @@ class RecordingExporter implements SpanExporter {
     this.inner.export(spans, (result) => {
       if (result.code === ExportResultCode.SUCCESS) {
         this.acknowledged.push(...spans.map((span) => span.spanContext().spanId));
+        this.onAcknowledged();
         done(result);
       } else {
         this.givenUp += 1;
@@ -111,6 +113,13 @@ export class SdkLoad {
   /** Exports that the SDK itself gave up after all its retries. */
   get givenUp(): number {
     return this.#services.reduce((sum, { exporter }) => sum + exporter.givenUp, 0);
+  }
+
+  /** Resolves in the moment the next export is acknowledged. */
+  nextAcknowledged(): Promise<void> {
+    return new Promise((resolve) => {
+      for (const { exporter } of this.#services) exporter.onAcknowledged = resolve;
+    });
   }
 
   /** Ends the traffic; resolves when all of it is acknowledged. */

@@ -58,7 +58,12 @@ export class CoralSystem implements AsyncDisposable {
   }
 
   /** A new agent joins with a token of its own, which fixes who owns it; `settings` go over its agent.yaml. */
-  async startAgent(name: string, owner: string, settings: object = {}): Promise<Running<AgentReady>> {
+  async startAgent(
+    name: string,
+    owner: string,
+    settings: object = {},
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<Running<AgentReady>> {
     const made = await this.#admin(['colony', 'join-token', 'create', '--owner', owner, '--label', 'env=demo']);
     const configuration = {
       name,
@@ -72,7 +77,7 @@ export class CoralSystem implements AsyncDisposable {
       ...settings,
     };
     await writeFile(this.#agentFile(name), stringify(configuration));
-    return this.#runAgent(name, { CORAL_JOIN_TOKEN: String(made['join_token']) });
+    return this.#runAgent(name, { ...env, CORAL_JOIN_TOKEN: String(made['join_token']) });
   }
 
   /** After its process ended: the same agent, taking telemetry where it did before. */

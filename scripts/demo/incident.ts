@@ -5,9 +5,19 @@ import { Shop, type Exporter, type ShopNames } from './shop.js';
 export const faults = ['payment-deploy', 'slow-database', 'innocent-deploy', 'surge', 'none'] as const;
 export type Fault = (typeof faults)[number];
 
-/** How long the shop runs well before the fault, and how long the fault lasts before anyone asks. */
-const calmMs = 32_000;
-const troubleMs = 26_000;
+/** Agents count requests in windows of this length, by the clock. */
+const windowMs = 10_000;
+/** Whole windows that the shop runs well before the fault, and that the fault lasts before anyone asks. */
+const calmWindows = 3;
+const troubleWindows = 2;
+/** Into the window in which someone asks: by then the windows before it have reached the colony. */
+const settleMs = 5_000;
+
+/** Waits until the next window begins and `whole` more have passed after that. */
+async function nextWindow(whole = 0): Promise<void> {
+  const now = Date.now();
+  await pause(windowMs - (now % windowMs) + whole * windowMs);
+}
 
 /** Policy of the demo: one who may ask, one who is on call and may look live, one who may do next to nothing. */
 export const demoPolicy = {
@@ -53,14 +63,20 @@ export async function openShop(system: CoralSystem, names: ShopNames): Promise<S
   });
 }
 
-/** Ordinary traffic, unless it runs already, then the fault, then enough time for it to show. `say` hears what happens. */
+/**
+ * Ordinary traffic, unless it runs already, then the fault as a window begins, then enough time for it to show.
+ * `say` hears what happens.
+ */
 export async function runIncident(shop: Shop, fault: Fault, say: (line: string) => void): Promise<void> {
   const { names } = shop;
   if (!shop.isLoaded) {
     shop.startLoad();
-    say(`ordinary traffic for ${calmMs / 1_000} s`);
-    await pause(calmMs);
+    say(`ordinary traffic for ${calmWindows} windows of ${windowMs / 1_000} s`);
+    await nextWindow(calmWindows);
+  } else {
+    await nextWindow();
   }
+  const askAt = Date.now() + troubleWindows * windowMs + settleMs;
   if (fault === 'payment-deploy') {
     say(`deploying ${names.payer} 1.4.0`);
     await shop.deployBadPayer();
@@ -77,7 +93,7 @@ export async function runIncident(shop: Shop, fault: Fault, say: (line: string) 
   } else {
     say('nothing happens');
   }
-  await pause(troubleMs);
+  await pause(askAt - Date.now());
 }
 
 /** What `coral ask --json` prints. */

@@ -1,6 +1,6 @@
 /**
  * The demo: a colony, three agents and a shop of real processes; one fault; one question; the answer with its audit rows.
- * `npm run demo -- --fault NAME --keep --json`
+ * `npm run demo -- --fault NAME --keep --json --seed NUMBER`
  */
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,12 +9,14 @@ import { parseArgs } from 'node:util';
 import { readAudit, verifyAudit } from '@coral/audit';
 import { CoralSystem, type User } from './coral-system.js';
 import { ask, demoPolicy, faults, openShop, runIncident, type AskAnswer, type Fault } from './incident.js';
-import { demoNames } from './shop.js';
+import { demoNames, shuffledNames, type ShopNames } from './shop.js';
 
 interface Options {
   fault: Fault;
   keep: boolean;
   json: boolean;
+  /** Of the services; the usual ones without a seed. */
+  names: ShopNames;
 }
 
 function readOptions(): Options {
@@ -23,11 +25,15 @@ function readOptions(): Options {
       fault: { type: 'string', default: 'payment-deploy' },
       keep: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
+      seed: { type: 'string' },
     },
   });
   const fault = faults.find((known) => known === values.fault);
   if (fault === undefined) throw new UsageError(`--fault ${values.fault}: known are ${faults.join(', ')}`);
-  return { fault, keep: values.keep, json: values.json };
+  if (values.seed !== undefined && !/^\d{1,9}$/.test(values.seed))
+    throw new UsageError(`--seed ${values.seed}: a whole number of at most nine digits`);
+  const names = values.seed === undefined ? demoNames : shuffledNames(Number(values.seed));
+  return { fault, keep: values.keep, json: values.json, names };
 }
 
 class UsageError extends Error {}
@@ -46,13 +52,13 @@ async function auditCounts(
   return { ...counts, verified: (await verifyAudit(folder)).ok };
 }
 
-function whatToTry(system: CoralSystem, user: User): string {
+function whatToTry(system: CoralSystem, user: User, question: string): string {
   const { HOME, CORAL_TOKEN } = user.environment;
   return [
     '',
     'All of it keeps running. In another terminal, in this folder:',
     `  export HOME=${HOME} CORAL_TOKEN=${CORAL_TOKEN}`,
-    '  bin/coral ask "Why is checkout slow?"',
+    `  bin/coral ask "${question}"`,
     '  bin/coral query "latency by service, last 5m"',
     '  bin/coral topology',
     '  bin/coral events --time-range 1h',
@@ -83,11 +89,11 @@ async function run(options: Options, say: (line: string) => void): Promise<void>
   undo.use(system);
   const stopping = interrupted().then(() => 'stop' as const);
   say('starting three agents and a shop of four services and two databases');
-  const shop = undo.use(await openShop(system, demoNames));
+  const shop = undo.use(await openShop(system, options.names));
   const [alex, sam] = await Promise.all([system.addUser('alex'), system.addUser('sam')]);
   if ((await Promise.race([stopping, runIncident(shop, options.fault, say)])) === 'stop') return;
 
-  const question = `Why is ${demoNames.orderer} slow?`;
+  const question = `Why is ${options.names.orderer} slow?`;
   say(`alex asks: ${question}\n`);
   let answer: AskAnswer | undefined;
   if (options.json) answer = await ask(alex, question);
@@ -114,7 +120,7 @@ async function run(options: Options, say: (line: string) => void): Promise<void>
     );
   }
   if (options.keep) {
-    process.stderr.write(whatToTry(system, alex));
+    process.stderr.write(whatToTry(system, alex, question));
     await stopping;
   }
 }

@@ -5,15 +5,17 @@ import type { Symptom } from './symptom.js';
 import { timeOf, type Onset, type Survey } from './survey.js';
 import { findSurge, type Surge } from './traffic.js';
 
-/** How an event lies before a change. `late`: only weakly linked, another cause may fit as well. */
-export type Timing = 'close' | 'late' | 'none';
+/** How an event lies before a change. `loose`: near, but another cause may fit as well. */
+export type Timing = 'close' | 'loose' | 'none';
 
 /** How long before a change an event may lie and still be its cause. */
 export const timingRules = {
   /** Steps before the change; also one step after its first point began, since a version is first seen with its spans. */
   closeSteps: 2,
-  lateMs: 5 * 60_000,
-  lateSteps: 3,
+  looseMs: 5 * 60_000,
+  looseSteps: 3,
+  /** Steps after it: something small just before, a stall, can make a change look older than it is. */
+  looseAfterSteps: 2,
 } as const;
 
 export interface Candidate {
@@ -27,9 +29,11 @@ export interface Candidate {
 }
 
 export function timingOf(at: number, onset: Onset, stepMs: number): Timing {
-  if (at > onset.sinceEnd + stepMs) return 'none';
+  const after = at - onset.sinceEnd;
+  if (after > timingRules.looseAfterSteps * stepMs) return 'none';
+  if (after > stepMs) return 'loose';
   if (at >= onset.since - timingRules.closeSteps * stepMs) return 'close';
-  return at >= onset.since - Math.max(timingRules.lateMs, timingRules.lateSteps * stepMs) ? 'late' : 'none';
+  return at >= onset.since - Math.max(timingRules.looseMs, timingRules.looseSteps * stepMs) ? 'loose' : 'none';
 }
 
 /** The event of the wanted kind that may have caused a change that began at `onset`: the last one before it. */
@@ -45,7 +49,13 @@ function eventBefore(
     .map((event) => ({ event, timing: timingOf(timeOf(event), onset, survey.stepMs) }))
     .filter(({ timing }) => timing !== 'none');
   // What came first within the step of slack after the onset; a second deployment there may already be the way back.
-  return near.findLast(({ event }) => timeOf(event) <= onset.sinceEnd) ?? near[0];
+  const close = near.filter(({ timing }) => timing === 'close');
+  const distance = ({ event }: { event: EventRow }): number => Math.abs(timeOf(event) - onset.since);
+  return (
+    close.findLast(({ event }) => timeOf(event) <= onset.sinceEnd) ??
+    close[0] ??
+    near.toSorted((a, b) => distance(a) - distance(b))[0]
+  );
 }
 
 function deployCause(event: EventRow): Cause {
@@ -67,26 +77,36 @@ const belief = {
   amplifiedByDeploy: 0.85,
   confirmedDependency: 0.85,
   dependency: 0.75,
-  lateDeploy: 0.65,
-  lateCallerDeploy: 0.8,
+  looseDeploy: 0.65,
+  looseCallerDeploy: 0.8,
   sharedWithDeploy: 0.5,
   service: 0.45,
   shallowDeploy: 0.3,
 } as const;
 
-function deploys(survey: Survey, service: string, onset: Onset, close: number, late: number, why: string): Candidate[] {
+function deploys(
+  survey: Survey,
+  service: string,
+  onset: Onset,
+  close: number,
+  loose: number,
+  why: string,
+): Candidate[] {
   const found = eventBefore(survey, service, ['deploy'], onset);
   if (found === undefined) return [];
-  const score = found.timing === 'close' ? close : late;
+  const score = found.timing === 'close' ? close : loose;
   return [{ cause: deployCause(found.event), score, why, timing: found.timing, event: found.event }];
 }
 
 function restarts(survey: Survey, service: string, onset: Onset): Candidate[] {
   const found = eventBefore(survey, service, ['restart', 'crash'], onset);
-  if (found === undefined || found.timing !== 'close') return [];
+  if (found === undefined) return [];
+  // Minutes before, a restart is no cause any more: what it slows is slow at once.
+  if (found.timing !== 'close' && timeOf(found.event) < onset.since) return [];
   const cause: Cause = { service, kind: 'restart', at: new Date(timeOf(found.event)).toISOString() };
   const why = `it ${found.event.type === 'crash' ? 'crashed' : 'restarted'} when the change began`;
-  return [{ cause, score: belief.restart, why, timing: 'close', event: found.event }];
+  const score = found.timing === 'close' ? belief.restart : belief.looseDeploy;
+  return [{ cause, score, why, timing: found.timing, event: found.event }];
 }
 
 function traffic(survey: Survey, locus: Locus): Candidate[] {
@@ -119,7 +139,7 @@ function causesAtService(survey: Survey, locus: Locus): Candidate[] {
       node,
       change,
       belief.deploy,
-      belief.lateDeploy,
+      belief.looseDeploy,
       'its own numbers changed right after this deployment',
     ),
     ...restarts(survey, node, change),
@@ -166,12 +186,12 @@ function causesBehindEdge(survey: Survey, locus: Locus): Candidate[] {
     },
   ];
   if (!shared) {
-    const late = others.unchanged.length > 0 ? belief.lateCallerDeploy : belief.sharedWithDeploy;
+    const loose = others.unchanged.length > 0 ? belief.looseCallerDeploy : belief.sharedWithDeploy;
     const why =
       others.unchanged.length > 0
         ? 'only its calls changed, those of others did not'
         : 'its calls changed right after this deployment';
-    found.push(...deploys(survey, caller, change, belief.callerDeploy, late, why));
+    found.push(...deploys(survey, caller, change, belief.callerDeploy, loose, why));
     return found;
   }
   for (const one of [caller, ...others.changed]) {

@@ -9,7 +9,7 @@ export const changeRules = {
   /** A level that was left again must have held this long, or it was a blip: a stall, a cold start. */
   minOverMs: 60_000,
   /** Younger than this, a change whose newest point is on its way back may be such a blip. */
-  fadingMs: 40_000,
+  fadingMs: 60_000,
   /** Points compared on each side: recent enough that the drift of a day is no change. */
   window: 30,
   /** Lengths of the new level that are tried. */

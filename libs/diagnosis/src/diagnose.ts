@@ -6,7 +6,7 @@ import { writeAnswer } from './answer.js';
 import type { Diagnosis, Observations, Question, Verdict } from './diagnosis.js';
 import { gatherEvidence, ruleOut } from './evidence.js';
 import { findGaps } from './gaps.js';
-import { findLocus, otherCallers, type Locus } from './locus.js';
+import { findLocus, type Locus } from './locus.js';
 import { findSymptom, subjectOf, type Subject } from './symptom.js';
 import { Survey } from './survey.js';
 
@@ -36,21 +36,27 @@ function isSlight({ before, after }: Change): boolean {
   return after < before * 1.5;
 }
 
-function isTooYoung(survey: Survey, change: Change, locus: Locus, best: Candidate): boolean {
+function isTooYoung(change: Change, locus: Locus, best: Candidate): boolean {
   if (locus.change.fading) return true;
-  const { kind } = best.cause;
-  if (change.until !== null || best.event !== undefined || kind === 'traffic') return false;
-  if (kind === 'service') return change.lastedMs < (isSlight(change) ? youngMs.slight : youngMs.any);
-  if (locus.change.steady || locus.change.lastedMs >= youngMs.any) return false;
-  return otherCallers(survey, locus.node, locus.caller ?? '', locus.change).changed.length === 0;
+  if (change.until !== null || isExplained(best)) return false;
+  if (best.cause.kind === 'service') return change.lastedMs < (isSlight(change) ? youngMs.slight : youngMs.any);
+  return !locus.change.steady && locus.change.lastedMs < youngMs.any;
+}
+
+/** True when an event or a rise in traffic stands behind the cause, and not only the absence of one. */
+function isExplained(best: Candidate): boolean {
+  return best.event !== undefined || best.cause.kind === 'traffic';
 }
 
 /** Standard errors that a change needs to be believed with nothing to explain it; more when it was looked for everywhere. */
-const leastSure = { asked: 5, all: 6, slightlyMore: 2 } as const;
+const leastSure = { asked: 5, all: 6, slightlyMore: 2, agreed: 1 } as const;
 
 function isChance(change: Change, subject: Subject, best: Candidate): boolean {
+  if (isExplained(best)) return false;
   const least = subject.node === undefined ? leastSure.all : leastSure.asked;
-  return best.cause.kind === 'service' && change.z < least + (isSlight(change) ? leastSure.slightlyMore : 0);
+  // A place behind a call was seen to change by itself: two series agree.
+  const agreed = best.cause.kind === 'service' ? 0 : leastSure.agreed;
+  return change.z < least - agreed + (isSlight(change) ? leastSure.slightlyMore : 0);
 }
 
 /**
@@ -67,7 +73,7 @@ export function diagnose(question: Question, o: Observations): Diagnosis {
   const locus = findLocus(survey, symptom.node, symptom.change);
   const causes = rankCauses(survey, locus, symptom);
   const best = causes[0] as Candidate;
-  if (isTooYoung(survey, symptom.change, locus, best)) return answerDoubtful(survey, symptom, 'young', gaps);
+  if (isTooYoung(symptom.change, locus, best)) return answerDoubtful(survey, symptom, 'young', gaps);
   if (isChance(symptom.change, subject, best)) return answerDoubtful(survey, symptom, 'faint', gaps);
   const verdict = judge(survey, locus, causes);
   const evidence = gatherEvidence(survey, symptom, locus, best);

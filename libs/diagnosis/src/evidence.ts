@@ -118,7 +118,8 @@ function whyInnocent(survey: Survey, event: EventRow, onPath: ReadonlySet<string
   if (!onPath.has(event.service) && !survey.callers(locus.node).includes(event.service)) {
     return `not on the path to ${labelOf(survey, locus.node)}${changedWith(survey, event) ? '' : ', and nothing changed after it'}`;
   }
-  if (at > change.sinceEnd + survey.stepMs) return `too late: the change began at ${began} UTC`;
+  if (at > change.sinceEnd + survey.stepMs && timingOf(at, change, survey.stepMs) === 'none')
+    return `too late: the change began at ${began} UTC`;
   if (timingOf(at, change, survey.stepMs) === 'none') return `too early: the change began at ${began} UTC`;
   if (event.service !== locus.node) return `the change lies deeper, at ${labelOf(survey, locus.node)}`;
   return 'something else fits the time and the size better';

@@ -1,7 +1,7 @@
 import type { Metric } from './change-rules.js';
 import type { Change } from './change-point.js';
 import type { Question } from './diagnosis.js';
-import { alignedWith, harms, mostPressing, type Harm, type Survey } from './survey.js';
+import { alignedWith, harms, mostPressing, timeOf, type Harm, type Survey } from './survey.js';
 
 export interface Symptom {
   /** Node id: a service, or a database the question named. */
@@ -72,6 +72,24 @@ function symptomFromBelow(survey: Survey, node: string, asked: Question['symptom
   return undefined;
 }
 
+/** Standard errors that a change must have when only an event tells the time: there may be a handful of events. */
+const leastZWithEvent = 3.5;
+
+/** A faint change counts as well when something was deployed or restarted below, or there, at that moment. */
+function symptomFromEvents(survey: Survey, node: string, asked: Question['symptom']): Change | undefined {
+  if (asked === 'traffic') return undefined;
+  const metrics: readonly Harm[] = asked === 'errors' ? ['error_rate', 'p95_ms'] : harms;
+  const below = survey.below(node);
+  const times = survey
+    .happenings()
+    .filter((event) => below.has(event.service))
+    .map(timeOf);
+  const found = metrics.flatMap((metric) =>
+    times.flatMap((at) => survey.changeWith(metric, node, { since: at, sinceEnd: at }) ?? []),
+  );
+  return found.filter((c) => lasting(c) && !c.fading && c.z >= leastZWithEvent).toSorted((a, b) => b.z - a.z)[0];
+}
+
 /** True when a changed caller of the service passes the blame down: then the caller is nearer to the people who wait. */
 function hasChangedCaller(
   survey: Survey,
@@ -89,7 +107,10 @@ function hasChangedCaller(
 /** The symptom at the node, or without one the gravest among the services nearest the entry. */
 export function findSymptom(survey: Survey, subject: Subject, asked: Question['symptom']): Symptom | undefined {
   if (subject.node !== undefined) {
-    const change = symptomAt(survey, subject.node, asked) ?? symptomFromBelow(survey, subject.node, asked);
+    const change =
+      symptomAt(survey, subject.node, asked) ??
+      symptomFromBelow(survey, subject.node, asked) ??
+      symptomFromEvents(survey, subject.node, asked);
     return change === undefined ? undefined : { node: subject.node, change };
   }
   const all = survey.serviceNames().flatMap((node) => {

@@ -69,10 +69,13 @@ export interface Prepared {
   stepMs: number;
 }
 
-/** Without the step that is not over, unless it holds half of what a step holds: a few early answers would speak for it. */
+/** Requests in a step that is not over from which it may speak for itself. */
+const fewInOpenStep = 20;
+
+/** Without the step that is not over when it holds few requests, and not half of what a step holds. */
 function settled(series: Series, now: number): Series {
   const last = series.at(-1);
-  if (last === undefined || last.end <= now) return series;
+  if (last === undefined || last.end <= now || last.requests >= fewInOpenStep) return series;
   return last.requests < median(series.map((p) => p.requests)) / 2 ? series.slice(0, -1) : series;
 }
 
