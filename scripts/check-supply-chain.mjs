@@ -11,7 +11,7 @@ const problems = [];
 
 for (const kind of ['dependencies', 'devDependencies', 'optionalDependencies']) {
   for (const [name, range] of Object.entries(root[kind] ?? {})) {
-    if (!/^(npm:[^@]+@)?\d+\.\d+\.\d+(-[\w.]+)?$/.test(range))
+    if (!/^(npm:@?[^@]+@)?\d+\.\d+\.\d+(-[\w.]+)?$/.test(range))
       problems.push(`${name}: ${range} is not an exact version`);
   }
 }

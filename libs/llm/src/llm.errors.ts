@@ -1,5 +1,82 @@
 import { CoralError } from '@coral/errors';
 
+/** Why a provider did not answer. Stable words for machines. */
+export type ProviderFailure =
+  /** 401, 403. */
+  | 'provider_unauthorized'
+  /** 402, or the provider's words for an empty account. */
+  | 'provider_quota'
+  /** 429. */
+  | 'provider_rate_limited'
+  /** 503, 529, or `overloaded_error` in a stream. */
+  | 'provider_overloaded'
+  /** Other 5xx, `api_error` in a stream. */
+  | 'provider_error'
+  /** 400, 404, 413, 422: the request, the model's name. */
+  | 'provider_refused'
+  /** Nobody there: DNS, connection refused, TLS. */
+  | 'provider_unreachable'
+  /** The stream ended before its end was said. */
+  | 'provider_stream_cut'
+  /** No event for too long. */
+  | 'provider_stalled'
+  /** What came is not the provider's protocol: another content type, JSON that is none, a redirect, far too much. */
+  | 'provider_protocol';
+
+/** Failures after which the same request may succeed. */
+const passing: ReadonlySet<ProviderFailure> = new Set([
+  'provider_rate_limited',
+  'provider_overloaded',
+  'provider_error',
+  'provider_unreachable',
+  'provider_stream_cut',
+  'provider_stalled',
+]);
+
+/** The model's API refused or broke off. Its text comes from outside: never longer than {@link maxProviderText}. */
+export class ProviderFailed extends CoralError {
+  /** Whether another try may help. */
+  readonly mayPass: boolean;
+  /** What the provider asked us to wait, ms; undefined when it did not say. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(o: {
+    provider: string;
+    failure: ProviderFailure;
+    message: string;
+    next?: string;
+    retryAfterMs?: number;
+    cause?: unknown;
+  }) {
+    super({
+      kind: 'provider_failed',
+      reason: o.failure,
+      where: o.provider,
+      message: o.message,
+      next: o.next ?? usualNext[o.failure],
+      cause: o.cause,
+    });
+    this.mayPass = passing.has(o.failure);
+    this.retryAfterMs = o.retryAfterMs;
+  }
+}
+
+/** Characters of a provider's own words that are repeated to people. */
+export const maxProviderText = 400;
+
+const usualNext: Record<ProviderFailure, string> = {
+  provider_unauthorized: 'See that the key is right and may use this model; `coral llm configure` sets another.',
+  provider_quota: 'See the billing page of the provider, or use another with --model.',
+  provider_rate_limited: 'Wait a minute and ask again, or use another model with --model.',
+  provider_overloaded: 'Ask again in a minute, or use another model with --model.',
+  provider_error: 'Ask again in a minute, or use another model with --model.',
+  provider_refused: 'See that the model exists and that `ai.max_tokens` fits it; `coral llm list` shows what is configured.',
+  provider_unreachable: 'See that this machine reaches `ai.endpoint`, then ask again.',
+  provider_stream_cut: 'Ask again, or use another model with --model.',
+  provider_stalled: 'Ask again, or use another model with --model.',
+  provider_protocol: 'See that `ai.endpoint` is the address of the API itself, as https://host/v1.',
+};
+
 export class ProviderUnusable extends CoralError {
   constructor(name: string) {
     super({

@@ -6,6 +6,18 @@ export interface ToolCall {
   id: string;
   name: string;
   args: Record<string, unknown>;
+  /** The arguments were no JSON object: the text as the model wrote it. Such a call is answered, never made. */
+  malformed?: string;
+}
+
+/**
+ * A reply in the provider's own form, for what must go back to it unchanged: signed thinking, encrypted reasoning. JSON.
+ * Only the provider that made it reads it.
+ */
+export interface NativeReply {
+  provider: string;
+  model: string;
+  content: unknown;
 }
 
 /** What came back of one call: the envelope as JSON text, or the error's body with `isError`. */
@@ -19,14 +31,30 @@ export interface ToolOutcome {
 
 export type Turn =
   | { role: 'user'; text: string }
-  | { role: 'assistant'; text: string; toolCalls: ToolCall[] }
+  | { role: 'assistant'; text: string; toolCalls: ToolCall[]; native?: NativeReply }
   | { role: 'tool'; outcomes: ToolOutcome[] };
+
+/** Tokens, as the provider bills them. */
+export interface TokenUsage {
+  /** All of the prompt, cached or not. */
+  inputTokens: number;
+  /** Thinking included. */
+  outputTokens: number;
+  /** Of `inputTokens`: read from the provider's cache. Absent: 0. */
+  cacheReadTokens?: number;
+  /** Of `inputTokens`: written to it. Absent: 0. */
+  cacheWriteTokens?: number;
+}
 
 export type ModelEvent =
   | { type: 'text'; text: string }
   | { type: 'tool_call'; call: ToolCall }
   /** Adds to what was reported before. */
-  | { type: 'usage'; inputTokens: number; outputTokens: number }
+  | ({ type: 'usage' } & TokenUsage)
+  /** It works, and has nothing to show: a ping, a piece of thinking. */
+  | { type: 'alive' }
+  /** At most once, before `stop`. */
+  | { type: 'native'; reply: NativeReply }
   /** Only from providers that reason in structures (`builtin`). */
   | { type: 'finding'; diagnosis: Diagnosis }
   /** How sure an answer without a finding is, from providers that know; else it is read from the text. */
@@ -40,13 +68,15 @@ export interface ModelRequest {
   signal: AbortSignal;
 }
 
-/** One model behind one API. Errors are CoralError of kind `provider_failed` or `cancelled`. */
+/** One model behind one API. Errors are {@link ProviderFailed}, or CoralError of kind `cancelled`. It tries once: the loop retries. */
 export interface Provider {
   /** `builtin`, `anthropic`, … */
   readonly name: string;
   readonly model: string;
   /** False when questions and telemetry leave this machine. */
   readonly local: boolean;
+  /** Tokens that prompt and answer may have together. Absent: unknown. */
+  readonly contextTokens?: number;
   /** Characters of one tool result that it can take; longer ones are cut. Absent: {@link defaultResultChars}. */
   readonly resultChars?: number;
   respond(request: ModelRequest): AsyncIterable<ModelEvent>;
