@@ -2,6 +2,9 @@ import { globSync } from 'node:fs';
 
 const commands = globSync('apps/cli/src/commands/**/*.ts', { exclude: (path) => path.endsWith('.spec.ts') });
 
+const benches = globSync('scripts/bench/*.ts', { exclude: (path) => path.endsWith('.spec.ts') });
+const entries = (paths, from, to) => paths.map((path) => [path.replace(from, to).replace(/\.ts$/, ''), path]);
+
 /** Every program of the project; dependencies stay outside, our own code is bundled. */
 export default {
   input: {
@@ -10,7 +13,8 @@ export default {
     'sql-cage': 'libs/sql-gate/src/cage-child.ts',
     demo: 'scripts/demo/main.ts',
     'cli/coral': 'apps/cli/src/coral.ts',
-    ...Object.fromEntries(commands.map((path) => [path.replace('apps/cli/src/', 'cli/').replace(/\.ts$/, ''), path])),
+    ...Object.fromEntries(entries(commands, 'apps/cli/src/', 'cli/')),
+    ...Object.fromEntries(entries(benches, 'scripts/bench/', 'bench/')),
   },
   platform: 'node',
   tsconfig: 'tsconfig.json',

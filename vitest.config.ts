@@ -1,7 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 const shared = { resolve: { tsconfigPaths: true } };
+const whole = { pool: 'forks', testTimeout: 180_000, hookTimeout: 180_000 } as const;
 
+/** In groups, one after the other: what asks for whole machines does not share it with the unit tests. */
 export default defineConfig({
   test: {
     projects: [
@@ -12,6 +14,7 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
           include: ['{apps,libs}/*/src/**/*.spec.ts', 'scripts/**/*.spec.ts'],
           pool: 'forks',
+          maxWorkers: 2,
           testTimeout: 30_000,
         },
       },
@@ -19,13 +22,23 @@ export default defineConfig({
         ...shared,
         test: {
           name: 'e2e',
-          // After the unit tests: whole systems on two cores want them for themselves.
           sequence: { groupOrder: 1 },
           include: ['e2e/**/*.e2e-spec.ts'],
-          pool: 'forks',
+          exclude: ['e2e/demo.e2e-spec.ts'],
+          // They wait for processes and clocks more than they compute.
+          maxWorkers: 2,
+          ...whole,
+        },
+      },
+      {
+        ...shared,
+        test: {
+          name: 'demo',
+          // Alone: what a service answers in shows whatever else runs on the two cores.
+          sequence: { groupOrder: 2 },
+          include: ['e2e/demo.e2e-spec.ts'],
           fileParallelism: false,
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
+          ...whole,
         },
       },
     ],

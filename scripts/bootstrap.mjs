@@ -19,6 +19,7 @@ const programs = {
   demo: join(root, 'dist', 'demo.js'),
   test: join(root, 'scripts', 'test.mjs'),
   check: join(root, 'scripts', 'check.mjs'),
+  'bench:mcp': join(root, 'dist', 'bench', 'mcp.js'),
 };
 
 function say(line) {
@@ -92,7 +93,7 @@ function withLock(work) {
 function install() {
   const wanted = sha256OfFiles(['package.json', 'package-lock.json']);
   if (stampSays(installStamp, wanted)) return;
-  say('coral: installing the locked dependencies (once, about half a minute) …');
+  say('coral: installing the locked dependencies (once, about a minute) …');
   const npm = process.env.npm_execpath;
   const status = npm?.endsWith('.js') ? run(process.execPath, [npm, 'ci']) : run('npm', ['ci']);
   if (status !== 0) {
