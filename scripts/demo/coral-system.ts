@@ -22,9 +22,12 @@ export class CoralSystem implements AsyncDisposable {
   readonly agents = new Map<string, Running<AgentReady>>();
   #colony: Running<ColonyReady>;
 
-  private constructor(folder: string, colony: Running<ColonyReady>) {
+  readonly #env: NodeJS.ProcessEnv;
+
+  private constructor(folder: string, colony: Running<ColonyReady>, env: NodeJS.ProcessEnv) {
     this.folder = folder;
     this.#colony = colony;
+    this.#env = env;
   }
 
   /** The colony's process of now. */
@@ -32,8 +35,17 @@ export class CoralSystem implements AsyncDisposable {
     return this.#colony;
   }
 
-  /** `policy` is what a policy file says; `colonyId` names the colony to its users; `settings` go over colony.yaml. */
-  static async open(folder: string, policy: object, colonyId = 'demo', settings: object = {}): Promise<CoralSystem> {
+  /**
+   * `policy` is what a policy file says; `colonyId` names the colony to its users; `settings` go over colony.yaml, `env`
+   * over the environment of its process.
+   */
+  static async open(
+    folder: string,
+    policy: object,
+    colonyId = 'demo',
+    settings: object = {},
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<CoralSystem> {
     await mkdir(join(folder, 'colony'), { recursive: true, mode: 0o700 });
     await writeFile(join(folder, 'policy.yaml'), stringify(policy));
     const configuration = {
@@ -45,12 +57,12 @@ export class CoralSystem implements AsyncDisposable {
       ...settings,
     };
     await writeFile(join(folder, 'colony.yaml'), stringify(configuration));
-    return new CoralSystem(folder, await startColony(folder));
+    return new CoralSystem(folder, await startColony(folder, env), env);
   }
 
   /** After its process ended. It gets the ports it had. */
   async restartColony(): Promise<void> {
-    this.#colony = await startColony(this.folder);
+    this.#colony = await startColony(this.folder, this.#env);
   }
 
   get auditFolder(): string {
@@ -133,9 +145,9 @@ export class CoralSystem implements AsyncDisposable {
   }
 }
 
-function startColony(folder: string): Promise<Running<ColonyReady>> {
+function startColony(folder: string, env: NodeJS.ProcessEnv): Promise<Running<ColonyReady>> {
   const args = [join(projectRoot, 'dist/colony.js'), '--config', join(folder, 'colony.yaml')];
-  return start<ColonyReady>({ name: 'colony', args });
+  return start<ColonyReady>({ name: 'colony', args, env });
 }
 
 export class User {
