@@ -64,7 +64,13 @@ export type ModelEvent =
 export interface ModelRequest {
   system: string;
   turns: readonly Turn[];
+  /** Those that may be called now. */
   tools: readonly ToolDefinition[];
+  /**
+   * In the last step of a budget, when `tools` is empty: the tools of the turns before. APIs that want every tool of the
+   * history declared are told these, and that none may be called (`tool_choice: none`); so their cache holds, too.
+   */
+  withheld?: readonly ToolDefinition[];
   signal: AbortSignal;
 }
 
