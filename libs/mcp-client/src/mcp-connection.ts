@@ -84,9 +84,10 @@ export async function connectMcp(options: McpConnectionOptions): Promise<McpConn
     listTools: ({ signal } = {}) =>
       guarded(signal, async () => {
         const { tools } = await client.listTools(undefined, requestOptions(signal));
-        return tools.flatMap(({ name, description, inputSchema }) =>
-          isToolName(name) ? [{ name, description: description ?? '', inputSchema }] : [],
-        );
+        return tools.flatMap(({ name, description, inputSchema, outputSchema }) => {
+          if (!isToolName(name)) return [];
+          return [{ name, description: description ?? '', inputSchema, ...(outputSchema && { outputSchema }) }];
+        });
       }),
     callTool: (name, args, { signal, idempotencyKey } = {}) =>
       guarded(signal, async () => {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { outputSchemas } from './output-schemas.js';
 
 /**
  * The five tools of RFD 028: names, properties, types, defaults and enums are the published ones; what is added is optional.
@@ -47,6 +48,8 @@ export interface ToolDefinition {
   description: string;
   /** JSON Schema 2020-12 of the arguments. */
   inputSchema: Record<string, unknown>;
+  /** JSON Schema 2020-12 of `structuredContent`, of an answer or of an error. A colony of another version may send none. */
+  outputSchema?: Record<string, unknown>;
 }
 
 const descriptions: Record<ToolName, string> = {
@@ -59,8 +62,17 @@ const descriptions: Record<ToolName, string> = {
 };
 
 function definitionOf(name: ToolName): ToolDefinition {
-  const { $schema: _dialect, ...inputSchema } = z.toJSONSchema(toolSchemas[name], { io: 'input' });
-  return { name, description: descriptions[name], inputSchema };
+  const { $schema: _dialect, ...inputSchema } = z.toJSONSchema(toolSchemas[name], {
+    io: 'input',
+    override: dropLengths,
+  });
+  return { name, description: descriptions[name], inputSchema, outputSchema: outputSchemas[name] };
+}
+
+/** A model gains nothing from lengths and pays for them in every conversation; the schemas above hold callers to them. */
+function dropLengths({ jsonSchema }: { jsonSchema: { minLength?: number; maxLength?: number } }): void {
+  delete jsonSchema.minLength;
+  delete jsonSchema.maxLength;
 }
 
 export const toolDefinitions: readonly ToolDefinition[] = toolNames.map(definitionOf);

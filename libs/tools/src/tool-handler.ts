@@ -2,12 +2,13 @@ import type { AgentId, KeyId, UserId } from '@coral/model';
 import type { ToolArgs, ToolName } from './tool-definitions.js';
 import type { ToolEnvelope } from './tool-results.js';
 
-/** Who calls, as verified: token and tunnel agree. */
+/** Who calls, as verified: where there is a tunnel, token and tunnel agree. */
 export interface Caller {
   userId: UserId;
-  /** The lease's id, `eph-…`. */
+  /** The lease's id, `eph-…`; of an access at the public door, `web-…`. */
   agentId: AgentId;
-  keyId: KeyId;
+  /** The tunnel's key; undefined at the public door, where there is none. */
+  keyId: KeyId | undefined;
 }
 
 export interface ToolContext {
