@@ -5,12 +5,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CoralError } from '@coral/errors';
 import type { AgentId, KeyId, UserId } from '@coral/model';
-import { AccessTokens, maxAccessTokenLength, type AccessGrant } from './access-token.js';
+import { AccessTokens, maxAccessTokenLength, maxAccessTokenSeconds } from './access-token.js';
+import type { Audience, MeshGrant, PublicGrant } from './access-token.js';
 
 const now = Date.parse('2026-11-21T12:00:00.250Z');
 const second = Math.floor(now / 1_000);
 const clock = { now: () => now, monotonic: () => 0 };
-const grant: AccessGrant = {
+const grant: MeshGrant = {
   userId: 'alex' as UserId,
   agentId: 'eph-abcdefghijklmnop' as AgentId,
   keyId: 'k'.repeat(43) as KeyId,
@@ -62,8 +63,8 @@ function forge(header: unknown, payload: unknown, signer?: (input: string) => Bu
   return `${input}.${signature.toString('base64url')}`;
 }
 
-async function reasonOf(token: string, at = now): Promise<string> {
-  return await tokens.verify(token, at).then(
+async function reasonOf(token: string, at = now, audience: Audience = 'mesh'): Promise<string> {
+  return await tokens.verify(token, at, audience).then(
     () => 'accepted',
     (error: unknown) => (error instanceof CoralError && error.kind === 'unauthenticated' ? error.reason : `${error}`),
   );
@@ -75,6 +76,7 @@ describe('access tokens', () => {
     expect(claims).toEqual({
       ...grant,
       colonyId: 'reef-1',
+      scope: undefined,
       expiresAt: Math.floor(grant.expiresAt / 1_000) * 1_000,
       tokenId: expect.stringMatching(/^[0-9a-f-]{36}$/),
     });
@@ -165,6 +167,8 @@ describe('access tokens', () => {
     ['wrong audience', claims({ aud: 'coral-mesh:reef-2' })],
     ['two audiences', claims({ aud: ['coral-mesh:reef-1', 'coral-mesh:reef-2'] })],
     ['audience in a list', claims({ aud: ['coral-mesh:reef-1'] })],
+    ['a second too long', claims({ exp: second + maxAccessTokenSeconds + 1 })],
+    ['a scope, which only public tokens have', claims({ scope: 'read:health' })],
     ['exp as text', claims({ exp: String(second + 300) })],
     ['exp 1e99', () => forge(goodHeader(), JSON.stringify(goodClaims()).replace(/"exp":\d+/, '"exp":1e99'))],
     ['exp 1e999', () => forge(goodHeader(), JSON.stringify(goodClaims()).replace(/"exp":\d+/, '"exp":1e999'))],
@@ -241,6 +245,54 @@ describe('access tokens', () => {
     await expect(tokens.issue({ ...grant, expiresAt: Number.NaN })).rejects.toThrow('exp');
     await expect(tokens.issue({ ...grant, expiresAt: Number.POSITIVE_INFINITY })).rejects.toThrow('exp');
     await expect(tokens.issue({ ...grant, keyId: '' as KeyId })).rejects.toThrow('wg');
+  });
+});
+
+describe('public access tokens', () => {
+  const resource = 'https://colony.test:41820/mcp';
+  const { keyId: _, ...facts } = grant;
+  const publicGrant: PublicGrant = { ...facts, agentId: 'web-abcdefghijklmnop' as AgentId, resource };
+  const { cnf: __, ...rest } = goodClaims();
+  const publicClaims = { ...rest, aud: resource };
+  const forged = (change: Record<string, unknown>) => forge(goodHeader(), { ...publicClaims, ...change });
+
+  it('have no key, and count at their resource only', async () => {
+    const token = await tokens.issue(publicGrant);
+    expect(await tokens.verify(token, now, { resource })).toMatchObject({
+      userId: 'alex',
+      agentId: 'web-abcdefghijklmnop',
+      keyId: undefined,
+      scope: undefined,
+    });
+    for (const other of ['https://colony.test:41820/', `${resource}/`, 'https://COLONY.test:41820/mcp', '']) {
+      expect(await reasonOf(token, now, { resource: other })).toBe('token_invalid');
+    }
+    expect(await reasonOf(token)).toBe('token_invalid');
+    expect(await reasonOf(await tokens.issue(grant), now, { resource })).toBe('token_invalid');
+  });
+
+  it('may be limited to a scope, in known words', async () => {
+    const limited = await tokens.issue({ ...publicGrant, scope: ['read:health', 'read:events'] });
+    expect((await tokens.verify(limited, now, { resource })).scope).toEqual(['read:health', 'read:events']);
+    await expect(tokens.issue({ ...publicGrant, scope: [] })).rejects.toThrow('scope');
+  });
+
+  it('accept the hand-made good token, so that every refusal below has one cause', async () => {
+    expect(await reasonOf(forged({}), now, { resource })).toBe('accepted');
+    expect(await reasonOf(forged({ exp: second + maxAccessTokenSeconds }), now, { resource })).toBe('accepted');
+  });
+
+  it.each<[string, Record<string, unknown>]>([
+    ['a key', { cnf: { wg: 'k'.repeat(43) } }],
+    ['no end', { exp: undefined }],
+    ['an end a second too late', { exp: second + maxAccessTokenSeconds + 1 }],
+    ['both doors', { aud: [resource, 'coral-mesh:reef-1'] }],
+    ['an unknown scope', { scope: 'read:health write:everything' }],
+    ['all scopes in a star', { scope: '*' }],
+    ['an empty scope', { scope: '' }],
+    ['scopes in a list', { scope: ['read:health'] }],
+  ])('refuses one with %s', async (_name, change) => {
+    expect(await reasonOf(forged(change), now, { resource })).toBe('token_invalid');
   });
 });
 

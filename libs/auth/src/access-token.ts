@@ -5,6 +5,7 @@ import { calculateJwkThumbprint, errors, exportJWK, generateKeyPair, jwtVerify, 
 import { z } from 'zod';
 import { CoralError } from '@coral/errors';
 import {
+  isPermission,
   permissions,
   systemClock,
   type AgentId,
@@ -15,25 +16,49 @@ import {
 } from '@coral/model';
 import { keyDamaged, readOrCreatePrivateFile } from './private-file.js';
 
-/** What a verified token says. Permissions are those at issue, for people to read: calls are decided by the policy. */
-export interface AccessClaims {
-  colonyId: string;
+/** Where a token counts: inside the tunnel of its own key, or at the public resource with this URI (RFC 8707). Never both. */
+export type Audience = 'mesh' | { resource: string };
+
+interface Grant {
   userId: UserId;
   agentId: AgentId;
-  /** The mesh key the token is bound to; it counts only inside the tunnel of that key. */
-  keyId: KeyId;
+  /** Those at issue, for people to read: calls are decided by the policy. */
   permissions: Permission[];
-  /** Wall clock ms, a whole second; the token is dead from this instant on. */
+  /** Wall clock ms, rounded down to a whole second; the token is dead from this instant on. */
   expiresAt: number;
-  tokenId: string;
 }
 
-export type AccessGrant = Omit<AccessClaims, 'colonyId' | 'tokenId'>;
+export interface MeshGrant extends Grant {
+  /** The mesh key the token is bound to; it counts only inside the tunnel of that key. */
+  keyId: KeyId;
+  resource?: undefined;
+  scope?: undefined;
+}
+
+/** Counts wherever its bearer is: hence short, and for one resource only. */
+export interface PublicGrant extends Grant {
+  keyId?: undefined;
+  resource: string;
+  /** What its holder asked to be limited to. It takes away from what the policy gives and never adds to it. */
+  scope?: Permission[];
+}
+
+export type AccessGrant = MeshGrant | PublicGrant;
+
+/** What a verified token says. */
+export interface AccessClaims extends Grant {
+  colonyId: string;
+  keyId: KeyId | undefined;
+  scope: Permission[] | undefined;
+  tokenId: string;
+}
 
 const algorithm = 'EdDSA';
 const tokenType = 'at+jwt';
 /** Ours are below 1 KiB. Longer text is refused before it is parsed. */
 export const maxAccessTokenLength = 4_096;
+/** No token lives longer, whoever signed it: from `iat` to `exp`, seconds. */
+export const maxAccessTokenSeconds = 900;
 /** 9999-12-31T23:59:59Z: the last second that every date library can tell. */
 const lastSecond = 253_402_300_799;
 
@@ -45,13 +70,19 @@ const claimsSchema = z.strictObject({
   aud: word,
   sub: word,
   agent_id: word,
-  cnf: z.strictObject({ wg: word }),
   permissions: z.array(z.enum(permissions)),
   iat: seconds,
   nbf: seconds.optional(),
   exp: seconds,
   jti: word,
 });
+const schemas = {
+  mesh: claimsSchema.extend({ cnf: z.strictObject({ wg: word }), scope: z.undefined().optional() }),
+  public: claimsSchema.extend({
+    cnf: z.undefined().optional(),
+    scope: z.string().max(1_024).transform(toScope).optional(),
+  }),
+};
 const headerSchema = z.strictObject({ alg: z.literal(algorithm), typ: z.literal(tokenType), kid: word });
 
 /** Issues and verifies the colony's access tokens with one Ed25519 key, kept as a JWK in a 0600 file. */
@@ -87,17 +118,19 @@ export class AccessTokens {
 
   /** Seconds are rounded down, so that a token never outlives its lease. */
   async issue(grant: AccessGrant): Promise<string> {
-    const claims = claimsSchema.parse({
+    const claims = {
       iss: this.#issuer,
-      aud: this.#audience,
+      aud: this.#nameOf(grant.resource === undefined ? 'mesh' : { resource: grant.resource }),
       sub: grant.userId,
       agent_id: grant.agentId,
-      cnf: { wg: grant.keyId },
+      ...(grant.resource === undefined ? { cnf: { wg: grant.keyId } } : {}),
+      ...(grant.scope === undefined ? {} : { scope: grant.scope.join(' ') }),
       permissions: grant.permissions,
       iat: Math.floor(this.#clock.now() / 1_000),
       exp: Math.floor(grant.expiresAt / 1_000),
       jti: randomUUID(),
-    });
+    };
+    schemas[grant.resource === undefined ? 'mesh' : 'public'].parse(claims);
     return await new SignJWT(claims)
       .setProtectedHeader({ alg: algorithm, typ: tokenType, kid: this.#kid })
       .sign(this.#privateKey);
@@ -106,16 +139,17 @@ export class AccessTokens {
   /**
    * Says whose token it is at `now` (wall clock ms), or throws `unauthenticated`: `token_missing`, `token_expired`,
    * `token_invalid`. No leeway, no key but our own, whatever the header asks for. A token from the future is invalid,
-   * so a colony whose clock stepped back refuses rather than stretches.
+   * so a colony whose clock stepped back refuses rather than stretches; so is one for another door, and a long one.
    */
-  async verify(token: string, now: number): Promise<AccessClaims> {
+  async verify(token: string, now: number, at: Audience = 'mesh'): Promise<AccessClaims> {
+    const audience = this.#nameOf(at);
     if (token === '') throw tokenMissing();
     if (token.length > maxAccessTokenLength || !isCanonical(token)) throw tokenInvalid();
     const verified = await jwtVerify(token, this.#publicKey, {
       algorithms: [algorithm],
       typ: tokenType,
       issuer: this.#issuer,
-      audience: this.#audience,
+      audience,
       requiredClaims: ['exp', 'iat', 'jti', 'sub'],
       clockTolerance: 0,
       currentDate: new Date(now),
@@ -123,18 +157,20 @@ export class AccessTokens {
       throw cause instanceof errors.JWTExpired ? tokenExpired() : tokenInvalid(cause);
     });
     const header = headerSchema.safeParse(verified.protectedHeader);
-    const parsed = claimsSchema.safeParse(verified.payload);
+    const parsed = schemas[at === 'mesh' ? 'mesh' : 'public'].safeParse(verified.payload);
     if (!header.success || header.data.kid !== this.#kid) throw tokenInvalid(header.error);
     if (!parsed.success) throw tokenInvalid(parsed.error);
     const claims = parsed.data;
-    if (claims.aud !== this.#audience) throw tokenInvalid();
+    if (claims.aud !== audience) throw tokenInvalid();
+    if (claims.exp - claims.iat > maxAccessTokenSeconds) throw tokenInvalid();
     if (!(claims.iat * 1_000 <= now && (claims.nbf ?? 0) * 1_000 <= now)) throw tokenInvalid();
     if (!(now < claims.exp * 1_000)) throw tokenExpired();
     return {
       colonyId: this.#colonyId,
       userId: claims.sub as UserId,
       agentId: claims.agent_id as AgentId,
-      keyId: claims.cnf.wg as KeyId,
+      keyId: claims.cnf?.wg as KeyId | undefined,
+      scope: claims.scope,
       permissions: claims.permissions,
       expiresAt: claims.exp * 1_000,
       tokenId: claims.jti,
@@ -145,9 +181,17 @@ export class AccessTokens {
     return `coral-colony:${this.#colonyId}`;
   }
 
-  get #audience(): string {
-    return `coral-mesh:${this.#colonyId}`;
+  #nameOf(audience: Audience): string {
+    return audience === 'mesh' ? `coral-mesh:${this.#colonyId}` : audience.resource;
   }
+}
+
+/** RFC 6749 §3.3: words with one space between them. An empty scope would be a token for nothing. */
+function toScope(text: string, ctx: z.RefinementCtx): Permission[] {
+  const words = text.split(' ');
+  if (words.every(isPermission)) return words;
+  ctx.addIssue({ code: 'custom', message: 'unknown scope' });
+  return z.NEVER;
 }
 
 async function newSigningKey(): Promise<string> {

@@ -1,4 +1,13 @@
-export { AccessTokens, maxAccessTokenLength, type AccessClaims, type AccessGrant } from './access-token.js';
+export {
+  AccessTokens,
+  maxAccessTokenLength,
+  maxAccessTokenSeconds,
+  type AccessClaims,
+  type AccessGrant,
+  type Audience,
+  type MeshGrant,
+  type PublicGrant,
+} from './access-token.js';
 export {
   caLifetimeDays,
   CertificateAuthority,

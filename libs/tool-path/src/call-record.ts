@@ -98,13 +98,14 @@ export class CallRecord {
   }
 
   #entry(kind: AuditEntry['kind'], more: Record<string, JsonValue | undefined>): AuditEntry {
-    const { name, door, remoteAddress, peer, idempotencyKey, clientInfo } = this.#request;
+    const { name, door, audience, remoteAddress, peer, idempotencyKey, clientInfo } = this.#request;
     const caller = this.#caller;
     const payload: Record<string, JsonValue | undefined> = {
       tool_name: name?.slice(0, maxClientText) ?? '',
       // Of a caller that nobody knows the arguments are not kept: the colony's disk is not for strangers to fill.
       tool_args: caller ? this.#redactor.redact(this.args) : undefined,
       door,
+      audience,
       remote_address: remoteAddress,
       peer,
       token_id: caller?.tokenId,

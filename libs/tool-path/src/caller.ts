@@ -1,11 +1,14 @@
 import { CoralError } from '@coral/errors';
 import type { AccessClaims } from '@coral/auth';
+import type { Permission } from '@coral/model';
 import type { Caller } from '@coral/tools';
-import type { ToolPathDeps, ToolRequest } from './contract.js';
+import type { Stranger, ToolPathDeps } from './contract.js';
 import { LeaseExpired, TokenInvalid, TokenMissing, TokenWrongTunnel } from './tool-path.errors.js';
 
 export interface VerifiedCaller extends Caller {
   tokenId: string;
+  /** What the token is limited to, of all that the policy gives; undefined for no limit. */
+  scope: readonly Permission[] | undefined;
 }
 
 /** What a good token says although the call is refused: worth a place in the row, as a claim. */
@@ -32,23 +35,27 @@ export function leaseIsLive(deps: Pick<ToolPathDeps, 'lease'>, caller: Caller, n
   return lease !== undefined && lease.keyId === caller.keyId && lease.expiresAt > now;
 }
 
-/** A good token, in the tunnel of its own key, under a lease that is live. All three, or nobody is calling. */
+/**
+ * A good token for this door, in the tunnel of its own key where there is one, under a lease that is live. All three, or
+ * nobody is calling.
+ */
 export async function verifyCaller(
   deps: Doorkeeper,
-  { token, peer }: Pick<ToolRequest, 'token' | 'peer'>,
+  { token, peer, audience }: Pick<Stranger, 'token' | 'peer' | 'audience'>,
   now: number,
 ): Promise<Verification> {
   if (token === undefined || token === '') return { error: new TokenMissing() };
   let claims: AccessClaims;
   try {
-    claims = await deps.verifyToken(token, now);
+    claims = await deps.verifyToken(token, now, audience);
   } catch (thrown) {
     const isVerdict = thrown instanceof CoralError && thrown.kind === 'unauthenticated';
     return { error: isVerdict ? thrown : new TokenInvalid(thrown) };
   }
-  const { userId, agentId, keyId, tokenId } = claims;
-  const caller = { userId, agentId, keyId, tokenId };
-  if (peer === undefined || keyId !== peer) {
+  const { userId, agentId, keyId, tokenId, scope } = claims;
+  const caller = { userId, agentId, keyId, tokenId, scope };
+  // In the mesh nobody is without a tunnel; outside nobody has one.
+  if (keyId !== peer || (peer === undefined) !== (audience === 'public')) {
     const claimed = { claimed_user_id: userId, claimed_agent_id: agentId };
     return { error: new TokenWrongTunnel(), claimed };
   }

@@ -8,6 +8,8 @@ export interface Limits {
   leaseMs: number;
   /** Aborts when nobody waits for the answer any more. */
   callers: AbortSignal;
+  /** Aborts when the lease is ended before its time. */
+  leaseEnd: AbortSignal | undefined;
 }
 
 /**
@@ -19,14 +21,17 @@ export async function runWithin(
   context: Omit<ToolContext, 'signal'>,
   work: (context: ToolContext) => Promise<ToolEnvelope>,
 ): Promise<ToolEnvelope> {
-  if (limits.callers.aborted) throw new CallCancelled();
-  if (limits.leaseMs <= 0) throw new LeaseExpired();
+  const { callers, leaseEnd } = limits;
+  if (callers.aborted) throw new CallCancelled();
+  if (limits.leaseMs <= 0 || leaseEnd?.aborted === true) throw new LeaseExpired();
   const leaseEndsFirst = limits.leaseMs < limits.deadlineMs;
   const timer = new AbortController();
   const timeout = setTimeout(() => timer.abort(), Math.min(limits.deadlineMs, limits.leaseMs));
-  const signal = AbortSignal.any([limits.callers, timer.signal]);
+  const signal = AbortSignal.any([callers, timer.signal, ...(leaseEnd === undefined ? [] : [leaseEnd])]);
   const why = (): Error => {
-    if (limits.callers.aborted) return new CallCancelled();
+    // First: when a lease ends its streams are cut too, which looks as if the caller had gone away.
+    if (leaseEnd?.aborted === true) return new LeaseExpired();
+    if (callers.aborted) return new CallCancelled();
     return leaseEndsFirst ? new LeaseExpired() : new ToolTooSlow(limits.tool, limits.deadlineMs);
   };
   const stopped = Promise.withResolvers<never>();

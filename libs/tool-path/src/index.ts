@@ -2,6 +2,7 @@ export { maxArgumentBytes, maxArgumentDepth, maxIdempotencyKeyLength } from './a
 export type { ToolOutcome } from './call-record.js';
 export type {
   MalformedRequest,
+  Stranger,
   ToolAnswer,
   ToolPathDeps,
   ToolRequest,
@@ -12,6 +13,7 @@ export { redacted, Redactor } from './redact.js';
 export { maxReplayedAnswers, maxReplayedBytes, replayMs } from './replay.js';
 export { ToolPath } from './tool-call.js';
 export {
+  InsufficientScope,
   LeaseExpired,
   MissingPermission,
   NotAgentOwner,

@@ -2,7 +2,14 @@ import { toolSchemas, type ToolArgs, type ToolName } from '@coral/tools';
 import type { Decision } from '@coral/policy';
 import type { VerifiedCaller } from './caller.js';
 import type { ToolPathDeps } from './contract.js';
-import { BadToolRules, MissingPermission, NotAgentOwner, ToolDisabled, UnknownAgent } from './tool-path.errors.js';
+import {
+  BadToolRules,
+  InsufficientScope,
+  MissingPermission,
+  NotAgentOwner,
+  ToolDisabled,
+  UnknownAgent,
+} from './tool-path.errors.js';
 import type { CoralError } from '@coral/errors';
 
 /** What is written into the row, whatever was decided; `error` is set when the answer is no. */
@@ -39,6 +46,10 @@ export function decide(
   const verdict: Verdict = { decision: { allowed, rule, reason }, policyRevision: policy.revision };
   // Before the owner is looked at: who may not use the tool learns nothing about agents from it.
   if (!allowed) return { ...verdict, error: new MissingPermission(caller.userId, tool, permission) };
+  // Asked after the policy: who lacks the permission altogether is not sent for a token that would not help.
+  if (caller.scope !== undefined && !caller.scope.includes(permission)) {
+    return no('scope', new InsufficientScope(tool, permission));
+  }
   if (additionalCheck === 'agent_owner_match') {
     if (agentId === undefined || agentOwner === undefined) {
       return no('agent_owner_match', new UnknownAgent(agentId ?? ''));

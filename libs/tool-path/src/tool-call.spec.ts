@@ -26,6 +26,7 @@ describe('a tool call', () => {
     expect(answer.isError).toBe(false);
     expect(JSON.parse(answer.text)).toEqual(answer.body);
     const said = {
+      audience: 'mesh',
       tool_name: 'coral_query',
       tool_args: { query: 'latency', scope: 'web', time_range: '1h' },
       door: 'grpc',
@@ -124,7 +125,7 @@ describe('a tool call', () => {
   it('leaves the row of a call that no door could read', async () => {
     await using stage = await openStage();
     const who = await stage.lessee('alex');
-    const malformed = { token: who.token, peer: who.peer, door: 'http', remoteAddress: '10.137.64.2' } as const;
+    const malformed = { ...stage.request(who), door: 'http' } as const;
     await stage.path.refuse(malformed, problem('invalid_argument', 'bad_json'));
     await stage.path.refuse({ ...malformed, token: 'x' }, problem('invalid_argument', 'bad_json'));
     expect(await stage.rows()).toMatchObject([
@@ -139,7 +140,7 @@ describe('the visible tools', () => {
     await using stage = await openStage({ enabled: ['coral_query', 'coral_get_health'] });
     const names = async (user: string): Promise<string[]> => {
       const who = await stage.lessee(user);
-      return (await stage.path.visibleTools(who.token, who.peer)).map(({ name }) => name);
+      return (await stage.path.visibleTools(stage.request(who))).map(({ name }) => name);
     };
     expect(await names('alex')).toEqual(['coral_query', 'coral_get_health']);
     expect(await names('jordan')).toEqual(['coral_get_health']);
@@ -150,7 +151,7 @@ describe('the visible tools', () => {
     await using stage = await openStage();
     const who = await stage.lessee('alex');
     who.lease.expiresAt = stage.clock.at;
-    await expect(stage.path.visibleTools(who.token, who.peer)).rejects.toMatchObject({ reason: 'lease_expired' });
+    await expect(stage.path.visibleTools(stage.request(who))).rejects.toMatchObject({ reason: 'lease_expired' });
     expect(await stage.rows()).toMatchObject([
       { kind: 'auth.refused', user_id: 'alex', agent_id: who.agentId, payload: { error_reason: 'lease_expired' } },
     ]);
@@ -159,7 +160,7 @@ describe('the visible tools', () => {
   it('are shown to nobody without a good token, which leaves a row', async () => {
     await using stage = await openStage();
     const who = await stage.lessee('alex');
-    await expect(stage.path.visibleTools(who.token, 'other' as KeyId)).rejects.toMatchObject({
+    await expect(stage.path.visibleTools(stage.request(who, { peer: 'other' as KeyId }))).rejects.toMatchObject({
       reason: 'token_wrong_tunnel',
     });
     expect(await stage.rows()).toMatchObject([

@@ -1,17 +1,16 @@
 import type { AuditEntry, AuditRow, JsonValue } from '@coral/audit';
 import { CoralError, toCoralError, type ErrorKind } from '@coral/errors';
-import type { KeyId } from '@coral/model';
 import { toolDefinitions, type ToolArgs, type ToolDefinition, type ToolEnvelope, type ToolName } from '@coral/tools';
 import { checkIdempotencyKey, parseArguments, toolNamed } from './arguments.js';
 import { CallRecord, outcomeOf } from './call-record.js';
 import { leaseIsLive, verifyCaller, type VerifiedCaller } from './caller.js';
 import { capSize, type PlainEnvelope } from './cap-size.js';
-import type { MalformedRequest, ToolAnswer, ToolPathDeps, ToolRequest } from './contract.js';
+import type { MalformedRequest, Stranger, ToolAnswer, ToolPathDeps, ToolRequest } from './contract.js';
 import { runWithin } from './deadline.js';
 import { checkRules, decide } from './permission.js';
 import { Redactor } from './redact.js';
 import { Replays, type Performed } from './replay.js';
-import { AuditFailed, LeaseExpired } from './tool-path.errors.js';
+import { AuditFailed, InsufficientScope, LeaseExpired } from './tool-path.errors.js';
 
 /** An error's text is cut here: handlers may quote the question. Characters. */
 const maxErrorText = 2_000;
@@ -99,6 +98,7 @@ export class ToolPath {
         deadlineMs: rules.deadlineMs,
         leaseMs: (lease(caller.agentId)?.expiresAt ?? 0) - clock.now(),
         callers,
+        leaseEnd: this.#deps.leaseEnd?.(caller.agentId),
       };
       const { userId, agentId, keyId } = caller;
       const context = { caller: { userId, agentId, keyId }, now: record.startedAt };
@@ -136,21 +136,31 @@ export class ToolPath {
   }
 
   /** The tools this caller may call now. Throws `unauthenticated` errors, which leave a row. */
-  async visibleTools(token: string | undefined, peer: KeyId | undefined): Promise<ToolDefinition[]> {
+  async visibleTools(from: Stranger): Promise<ToolDefinition[]> {
     const { clock, policy, rules } = this.#deps;
-    const verified = await verifyCaller(this.#deps, { token, peer }, clock.now());
+    const verified = await verifyCaller(this.#deps, from, clock.now());
     if (!verified.caller) {
       const { error, known, claimed } = verified;
-      const payload = { asked_for: 'tools/list', error_reason: error.reason, ...(peer && { peer }), ...claimed };
+      const { door, audience, remoteAddress, peer } = from;
+      const payload = {
+        asked_for: 'tools/list',
+        error_reason: error.reason,
+        door,
+        audience,
+        remote_address: remoteAddress,
+        ...(peer && { peer }),
+        ...claimed,
+      };
       const who = { user_id: known?.userId ?? null, agent_id: known?.agentId ?? null };
       await this.#append({ kind: 'auth.refused', ...who, payload });
       throw error;
     }
-    const { userId } = verified.caller;
+    const { userId, scope } = verified.caller;
     const inForce = policy();
     return toolDefinitions.filter(({ name }) => {
       const { permission } = rules.required[name];
-      return rules.enabled.includes(name) && inForce.decide({ userId }, permission).allowed;
+      const inScope = scope === undefined || scope.includes(permission);
+      return inScope && rules.enabled.includes(name) && inForce.decide({ userId }, permission).allowed;
     });
   }
 
@@ -170,12 +180,14 @@ export class ToolPath {
     return error;
   }
 
-  #errorAnswer({ kind, reason, message, next, where }: CoralError): ToolAnswer {
+  #errorAnswer(problem: CoralError): ToolAnswer {
+    const { kind, reason, message, next, where } = problem;
     const cut = (text: string): string => (text.length > maxErrorText ? `${text.slice(0, maxErrorText)}…` : text);
     const text = this.#redactor.redactText(message);
     const error = { kind, reason, message: cut(text), ...(next && { next: cut(next) }), ...(where && { where }) };
     const body = { error };
-    return { isError: true, body, text: JSON.stringify(body) };
+    const missing = problem instanceof InsufficientScope ? { missingScope: problem.scope } : {};
+    return { isError: true, body, text: JSON.stringify(body), ...missing };
   }
 }
 

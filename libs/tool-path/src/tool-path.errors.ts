@@ -84,6 +84,22 @@ export class MissingPermission extends CoralError {
   }
 }
 
+/** The policy would allow it; the token at hand was limited to less. */
+export class InsufficientScope extends CoralError {
+  readonly scope: Permission;
+
+  constructor(tool: string, permission: Permission) {
+    super({
+      kind: 'permission_denied',
+      reason: 'insufficient_scope',
+      where: 'scope',
+      message: `The access token is limited to a scope without ${permission}, which ${tool} needs.`,
+      next: `Exchange your API token for an access token whose scope has ${permission}, or ask for no scope at all.`,
+    });
+    this.scope = permission;
+  }
+}
+
 export class NotAgentOwner extends CoralError {
   constructor(user: string, tool: string, agentId: string) {
     super({

@@ -36,7 +36,7 @@ describe('McpDoor', () => {
         if (failure !== undefined) throw failure;
         refused.push([request, problem]);
       },
-      visibleTools: async (token) => {
+      visibleTools: async ({ token }) => {
         if (token !== 'good') throw error('unauthenticated', 'token_missing');
         return [...toolDefinitions];
       },
@@ -48,6 +48,7 @@ describe('McpDoor', () => {
   const caller: DoorCaller = {
     token: 'good',
     peer: 'key' as KeyId,
+    audience: 'mesh',
     door: 'grpc',
     remoteAddress: '10.137.128.0',
     idempotencyKey: 'once',

@@ -1,6 +1,5 @@
 import { CoralError } from '@coral/errors';
-import type { KeyId } from '@coral/model';
-import type { MalformedRequest, ToolPath, ToolRequest } from '@coral/tool-path';
+import type { MalformedRequest, Stranger, ToolPath, ToolRequest } from '@coral/tool-path';
 import type { ToolDefinition } from '@coral/tools';
 import { maxFrameBytes, maxFrameDepth, readFrame } from './json-frame.js';
 import type { FrameProblem } from './json-frame.js';
@@ -8,11 +7,7 @@ import { protocolError, UnknownTool } from './mcp-adapter.js';
 import type { McpAdapter, McpCalls } from './mcp-adapter.js';
 
 /** Who is at the door, as far as the transport knows. */
-export interface DoorCaller {
-  token: string | undefined;
-  peer: KeyId | undefined;
-  door: ToolRequest['door'];
-  remoteAddress: string;
+export interface DoorCaller extends Stranger {
   idempotencyKey: string | undefined;
 }
 
@@ -67,7 +62,7 @@ export class McpDoor {
   }
 
   private visibleTools(caller: DoorCaller): Promise<ToolDefinition[]> {
-    return this.path.visibleTools(caller.token, caller.peer);
+    return this.path.visibleTools(caller);
   }
 
   private async call(request: ToolRequest): ReturnType<Path['call']> {
@@ -104,8 +99,8 @@ export class McpDoor {
   }
 }
 
-function requestOf({ token, peer, door, remoteAddress, idempotencyKey }: DoorCaller) {
-  return { token, peer, door, remoteAddress, ...known({ idempotencyKey }) };
+function requestOf({ token, peer, audience, door, remoteAddress, idempotencyKey }: DoorCaller) {
+  return { token, peer, audience, door, remoteAddress, ...known({ idempotencyKey }) };
 }
 
 /** Absent rather than undefined. */

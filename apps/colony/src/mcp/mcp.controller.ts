@@ -23,6 +23,7 @@ export class McpController {
     const caller = {
       token: bearerOf(metadata),
       peer: call.peer,
+      audience: 'mesh' as const,
       door: 'grpc' as const,
       remoteAddress: call.remoteAddress,
       idempotencyKey: firstText(metadata, 'idempotency-key') || undefined,

@@ -4,13 +4,15 @@ import { join } from 'node:path';
 import { AuditLog, nodeSegmentFiles, readAudit, type AuditRow, type SegmentFiles } from '@coral/audit';
 import { AccessTokens } from '@coral/auth';
 import type { CoralError } from '@coral/errors';
-import { agentIdOf, keyIdOf, type AgentId, type Clock, type KeyId, type UserId } from '@coral/model';
+import { agentIdOf, keyIdOf, type AgentId, type Clock, type KeyId, type Permission, type UserId } from '@coral/model';
 import { parsePolicy } from '@coral/policy';
 import { toolNames, type ToolEnvelope, type ToolHandler, type ToolName } from '@coral/tools';
 import type { ToolPathDeps, ToolRequest, ToolRules } from '../contract.js';
 import { ToolPath } from '../tool-call.js';
 
 export type Run = ToolHandler['run'];
+
+export const resource = 'https://colony.test/mcp';
 
 export const policyText = `
 version: 1
@@ -66,9 +68,9 @@ export class SyncGate implements SegmentFiles {
 
 export interface Lessee {
   token: string;
-  peer: KeyId;
+  peer: KeyId | undefined;
   agentId: AgentId;
-  lease: { expiresAt: number; keyId: KeyId };
+  lease: { expiresAt: number; keyId: KeyId | undefined };
 }
 
 export interface Stage extends AsyncDisposable {
@@ -83,6 +85,10 @@ export interface Stage extends AsyncDisposable {
   ran: { name: ToolName; args: unknown }[];
   setPolicy(text: string): void;
   lessee(user: string, leaseMs?: number): Promise<Lessee>;
+  /** Somebody at the public door. */
+  guest(user: string, scope?: Permission[]): Promise<Lessee>;
+  /** Ends a lease before its time. */
+  end(who: Lessee): void;
   request(who: Lessee, more?: Partial<ToolRequest>): ToolRequest;
   /** Rows of the log but the genesis. */
   rows(): Promise<AuditRow[]>;
@@ -96,6 +102,7 @@ export async function openStage(rules: Partial<ToolRules> = {}): Promise<Stage> 
   const log = await AuditLog.open({ directory: audit, clock, files: gate });
   const tokens = await AccessTokens.open({ keyFile: join(directory, 'token.key'), colonyId: 'shop', clock });
   const leases: Stage['leases'] = new Map();
+  const ends = new Map<string, AbortController>();
   const ran: Stage['ran'] = [];
   const internal: CoralError[] = [];
   let policy = parsePolicy(policyText, 'policy.yaml');
@@ -117,8 +124,13 @@ export async function openStage(rules: Partial<ToolRules> = {}): Promise<Stage> 
     ]),
   );
   const deps: ToolPathDeps = {
-    verifyToken: (token, now) => tokens.verify(token, now),
+    verifyToken: (token, now, audience) => tokens.verify(token, now, audience === 'mesh' ? 'mesh' : { resource }),
     lease: (agentId) => leases.get(agentId),
+    leaseEnd: (agentId) => {
+      const end = ends.get(agentId) ?? new AbortController();
+      ends.set(agentId, end);
+      return end.signal;
+    },
     policy: () => policy,
     audit: log,
     handlers: spied,
@@ -166,9 +178,23 @@ export async function openStage(rules: Partial<ToolRules> = {}): Promise<Stage> 
       const token = await tokens.issue({ userId: user as UserId, agentId, keyId, permissions: [], expiresAt });
       return { token, peer: keyId, agentId, lease };
     },
+    async guest(user, scope) {
+      const agentId = agentIdOf(new Uint8Array(32).fill((keys += 1)), 'web');
+      const expiresAt = clock.at + 300_000;
+      const lease = { expiresAt, keyId: undefined };
+      leases.set(agentId, lease);
+      const grant = { userId: user as UserId, agentId, resource, permissions: [], expiresAt };
+      const token = await tokens.issue(scope === undefined ? grant : { ...grant, scope });
+      return { token, peer: undefined, agentId, lease };
+    },
+    end: ({ agentId }) => {
+      leases.delete(agentId);
+      ends.get(agentId)?.abort();
+    },
     request: (who, more = {}) => ({
       token: who.token,
       peer: who.peer,
+      audience: who.peer === undefined ? 'public' : 'mesh',
       door: 'grpc',
       remoteAddress: '10.137.64.2',
       name: 'coral_get_health',
