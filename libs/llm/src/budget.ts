@@ -1,56 +1,44 @@
 import type { Clock } from '@coral/model';
+import { systemAlarm, type Alarm } from './retry.js';
 
 /** What one question may cost. Each limit ends in the best answer so far, labelled as partial. */
 export interface Budget {
   /** Times the model is asked. */
   maxSteps: number;
+  /** Calls that are not made, for an unknown tool or with broken arguments, count too. */
   maxToolCalls: number;
   /** Wall time of the whole conversation. */
   maxSeconds: number;
   /** Input and output together, as the provider reports them. Absent: no limit. */
   maxTokens?: number;
+  /** US dollars. Absent, or with a price that is not known: no limit. */
+  maxUsd?: number;
+  /** How long a provider may be silent before its reply counts as failed. Absent: {@link defaultStallSeconds}. */
+  maxStallSeconds?: number;
   /** Tool calls under way at once. */
   maxParallel?: number;
 }
 
 export const defaultParallelCalls = 4;
 
-/** Why an answer is partial. */
-export type PartialReason = 'steps' | 'tool_calls' | 'seconds' | 'tokens' | 'cancelled' | 'max_tokens' | 'refusal';
-
-export function wordsFor(reason: PartialReason, { maxSteps, maxToolCalls, maxSeconds, maxTokens }: Budget): string {
-  switch (reason) {
-    case 'steps':
-      return `the limit of ${maxSteps} steps was reached`;
-    case 'tool_calls':
-      return `the limit of ${maxToolCalls} tool calls was reached`;
-    case 'seconds':
-      return `the limit of ${maxSeconds} s was reached`;
-    case 'tokens':
-      return `the limit of ${maxTokens ?? 0} tokens was reached`;
-    case 'cancelled':
-      return 'it was cancelled';
-    case 'max_tokens':
-      return 'the model stopped at its output limit';
-    case 'refusal':
-      return 'the model refused to go on';
-  }
-}
+/** Models think for a minute without a word; the APIs send pings meanwhile. */
+export const defaultStallSeconds = 90;
 
 /** Aborts at the end of the time budget and when the caller does; `reason` says which came first. */
 export class Deadline implements Disposable {
   readonly signal: AbortSignal;
   private readonly ends: number;
   private readonly time = new AbortController();
-  private readonly timer: NodeJS.Timeout;
+  private readonly cancelAlarm: () => void;
 
   constructor(
     private readonly clock: Clock,
     budget: Budget,
     private readonly outer: AbortSignal,
+    alarm: Alarm = systemAlarm,
   ) {
     this.ends = clock.monotonic() + budget.maxSeconds * 1_000;
-    this.timer = setTimeout(() => this.time.abort(), budget.maxSeconds * 1_000);
+    this.cancelAlarm = alarm(budget.maxSeconds * 1_000, () => this.time.abort());
     this.signal = AbortSignal.any([outer, this.time.signal]);
   }
 
@@ -58,6 +46,10 @@ export class Deadline implements Disposable {
   get reason(): 'seconds' | 'cancelled' | undefined {
     if (this.outer.aborted) return 'cancelled';
     return this.time.signal.aborted || this.clock.monotonic() >= this.ends ? 'seconds' : undefined;
+  }
+
+  get msLeft(): number {
+    return this.reason === undefined ? this.ends - this.clock.monotonic() : 0;
   }
 
   /** The work's result, or undefined as soon as time is up, whether the work notices or not. */
@@ -81,6 +73,6 @@ export class Deadline implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearTimeout(this.timer);
+    this.cancelAlarm();
   }
 }

@@ -90,21 +90,17 @@ describe('a conversation', () => {
     expect(model.requests[0]?.turns).toHaveLength(3);
   });
 
-  it('rejects when the provider fails, and when a tool cannot be reached', async () => {
-    const failed = new CoralError({
-      kind: 'provider_failed',
-      reason: 'overloaded',
-      message: 'The provider is overloaded.',
-    });
+  it('rejects when a tool cannot be reached, and when the provider throws what it may not', async () => {
+    const lost = new CoralError({ kind: 'unavailable', reason: 'colony_unreachable', message: 'gone' });
+    await expect(run(new ScriptedModel([[call('a')]]), { callTool: () => Promise.reject(lost) })).rejects.toBe(lost);
+    const bug = new TypeError('x is undefined');
     const model = new ScriptedModel([
       async function* () {
         yield text('a');
-        throw failed;
+        throw bug;
       },
     ]);
-    await expect(run(model)).rejects.toBe(failed);
-    const lost = new CoralError({ kind: 'unavailable', reason: 'colony_unreachable', message: 'gone' });
-    await expect(run(new ScriptedModel([[call('a')]]), { callTool: () => Promise.reject(lost) })).rejects.toBe(lost);
+    await expect(run(model)).rejects.toBe(bug);
   });
 });
 

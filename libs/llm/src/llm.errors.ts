@@ -35,6 +35,8 @@ const passing: ReadonlySet<ProviderFailure> = new Set([
 
 /** The model's API refused or broke off. Its text comes from outside: never longer than {@link maxProviderText}. */
 export class ProviderFailed extends CoralError {
+  /** The same word as `reason`, typed. */
+  readonly failure: ProviderFailure;
   /** Whether another try may help. */
   readonly mayPass: boolean;
   /** What the provider asked us to wait, ms; undefined when it did not say. */
@@ -56,6 +58,7 @@ export class ProviderFailed extends CoralError {
       next: o.next ?? usualNext[o.failure],
       cause: o.cause,
     });
+    this.failure = o.failure;
     this.mayPass = passing.has(o.failure);
     this.retryAfterMs = o.retryAfterMs;
   }
@@ -70,7 +73,8 @@ const usualNext: Record<ProviderFailure, string> = {
   provider_rate_limited: 'Wait a minute and ask again, or use another model with --model.',
   provider_overloaded: 'Ask again in a minute, or use another model with --model.',
   provider_error: 'Ask again in a minute, or use another model with --model.',
-  provider_refused: 'See that the model exists and that `ai.max_tokens` fits it; `coral llm list` shows what is configured.',
+  provider_refused:
+    'See that the model exists and that `ai.max_tokens` fits it; `coral llm list` shows what is configured.',
   provider_unreachable: 'See that this machine reaches `ai.endpoint`, then ask again.',
   provider_stream_cut: 'Ask again, or use another model with --model.',
   provider_stalled: 'Ask again, or use another model with --model.',

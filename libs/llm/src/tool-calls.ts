@@ -2,7 +2,7 @@ import type { Clock } from '@coral/model';
 import type { ToolDefinition } from '@coral/tools';
 import { defaultParallelCalls, type Budget, type Deadline } from './budget.js';
 import { defaultResultChars, makeVisible, trimResult, type Fence } from './fence.js';
-import type { Provider, ToolCall, ToolOutcome } from './provider.js';
+import type { Provider, ToolCall, ToolOutcome, Turn } from './provider.js';
 
 /** What a call was and what it cost. */
 export interface ToolCallRecord {
@@ -41,15 +41,53 @@ export interface ToolRound {
   complete: boolean;
 }
 
-/** Runs the calls of one turn, a few at a time. Unknown tools and calls beyond the budget are answered without a call. */
+/** Characters of broken arguments that are shown to the model again. */
+export const maxEchoedArguments = 300;
+
+/** What the APIs take as a tool's name. A history with another one is refused as a whole. */
+const sendableName = /^[\w-]{1,64}$/;
+
+/**
+ * Calls as they can stand in a history: ids that none before has, since each call needs an outcome of its own, and names
+ * that an API takes back. `changed`: some call is not as the model wrote it.
+ */
+export function tidyCalls(
+  calls: readonly ToolCall[],
+  taken: ReadonlySet<string>,
+): { calls: ToolCall[]; changed: boolean } {
+  const ids = new Set(taken);
+  let changed = false;
+  const tidy = calls.map((call) => {
+    const base = call.id === '' ? 'call' : call.id;
+    let id = base;
+    for (let n = 2; ids.has(id); n += 1) id = `${base}_${n}`;
+    ids.add(id);
+    const name = sendableName.test(call.name)
+      ? call.name
+      : `unknown_${call.name.replaceAll(/[^\w-]/g, '_')}`.slice(0, 64);
+    if (id === call.id && name === call.name) return call;
+    changed = true;
+    return { ...call, id, name };
+  });
+  return { calls: tidy, changed };
+}
+
+export function callIdsIn(turns: readonly Turn[]): Set<string> {
+  return new Set(turns.flatMap((turn) => (turn.role === 'assistant' ? turn.toolCalls.map(({ id }) => id) : [])));
+}
+
+/**
+ * Runs the calls of one turn, a few at a time; their ids differ. Unknown tools, broken arguments and calls beyond the
+ * budget are answered without a call.
+ */
 export async function runToolCalls(calls: readonly ToolCall[], context: Context): Promise<ToolRound> {
   const outcomes = new Map<string, ToolOutcome>();
   const records: ToolCallRecord[] = [];
   const queue: ToolCall[] = [];
-  for (const call of calls) {
-    const refusal = refusalOf(call, queue.length, context);
+  for (const [i, call] of calls.entries()) {
+    const refusal = i < context.callsLeft ? refusalOf(call, context) : 'Not made: the budget of tool calls is used up.';
     if (refusal === undefined) queue.push(call);
-    else outcomes.set(call.id, { callId: call.id, name: call.name, text: refusal, isError: true });
+    else outcomes.set(call.id, failed(call, refusal));
   }
   let complete = true;
   const worker = async (): Promise<void> => {
@@ -57,12 +95,7 @@ export async function runToolCalls(calls: readonly ToolCall[], context: Context)
       const done = await runOne(call, context);
       if (done === undefined) {
         complete = false;
-        outcomes.set(call.id, {
-          callId: call.id,
-          name: call.name,
-          text: 'There was no time left for this call.',
-          isError: true,
-        });
+        outcomes.set(call.id, failed(call, 'There was no time left for this call.'));
         continue;
       }
       records.push(done.record);
@@ -74,11 +107,19 @@ export async function runToolCalls(calls: readonly ToolCall[], context: Context)
   return { outcomes: calls.map((call) => outcomes.get(call.id) as ToolOutcome), records, complete };
 }
 
-function refusalOf(call: ToolCall, queued: number, { tools, callsLeft }: Context): string | undefined {
+function failed(call: ToolCall, text: string): ToolOutcome {
+  return { callId: call.id, name: call.name, text, isError: true };
+}
+
+function refusalOf(call: ToolCall, { tools }: Context): string | undefined {
   if (!tools.some((tool) => tool.name === call.name)) {
-    return `There is no tool ${JSON.stringify(makeVisible(call.name).slice(0, 80))}. Tools: ${tools.map((tool) => tool.name).join(', ')}.`;
+    return `There is no tool ${JSON.stringify(call.name)}. Tools: ${tools.map((tool) => tool.name).join(', ')}.`;
   }
-  return queued >= callsLeft ? 'The budget of tool calls is used up. Answer now from what is known.' : undefined;
+  if (call.malformed === undefined) return undefined;
+  const { malformed } = call;
+  const cut = malformed.length > maxEchoedArguments ? `… (${malformed.length} characters)` : '';
+  const echoed = makeVisible(malformed.slice(0, maxEchoedArguments));
+  return `Not made: the arguments of ${call.name} were no JSON object. They were: ${echoed}${cut}`;
 }
 
 async function runOne(
