@@ -6,4 +6,5 @@ export {
   type McpAnswer,
   type McpConnection,
   type McpConnectionOptions,
+  type ToolsResult,
 } from './mcp-connection.js';

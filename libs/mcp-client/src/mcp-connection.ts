@@ -22,10 +22,15 @@ export interface McpConnectionOptions {
   signal?: AbortSignal;
 }
 
-/** What one tool said. `text` is the JSON as it came, `bytes` its length in UTF-8. */
-export type McpAnswer =
-  | { isError: false; envelope: ToolEnvelope; text: string; bytes: number }
-  | { isError: true; error: ToolErrorBody['error']; text: string; bytes: number };
+/** What one tool said. `text` is the JSON as it came, `bytes` its length in UTF-8, `result` all of it in MCP's words. */
+export type McpAnswer = { text: string; bytes: number; result: object } & (
+  | { isError: false; envelope: ToolEnvelope }
+  | { isError: true; error: ToolErrorBody['error'] }
+);
+
+export interface ToolsResult {
+  tools: { name: string; description?: string | undefined; inputSchema: Record<string, unknown> }[];
+}
 
 export interface CallOptions {
   signal?: AbortSignal;
@@ -37,6 +42,8 @@ export interface CallOptions {
 export interface McpConnection {
   /** The tools this caller may use. */
   listTools(options?: { signal?: AbortSignal }): Promise<ToolDefinition[]>;
+  /** The result of tools/list as it came, tools included that this version does not know. */
+  toolsResult(options?: { signal?: AbortSignal }): Promise<ToolsResult>;
   callTool(name: string, args: Record<string, unknown>, options?: CallOptions): Promise<McpAnswer>;
   /** Cancels what is in flight. Closing twice is fine. */
   close(): Promise<void>;
@@ -89,6 +96,7 @@ export async function connectMcp(options: McpConnectionOptions): Promise<McpConn
           return [{ name, description: description ?? '', inputSchema, ...(outputSchema && { outputSchema }) }];
         });
       }),
+    toolsResult: ({ signal } = {}) => guarded(signal, () => client.listTools(undefined, requestOptions(signal))),
     callTool: (name, args, { signal, idempotencyKey } = {}) =>
       guarded(signal, async () => {
         const result = await client.callTool(
@@ -112,8 +120,8 @@ function readAnswer(tool: string, result: ToolResult): McpAnswer {
   const text = typeof told === 'string' ? told : JSON.stringify(result.structuredContent ?? null);
   const body = result.structuredContent ?? parseJson(text);
   const bytes = Buffer.byteLength(text);
-  if (result.isError && isErrorBody(body)) return { isError: true, error: body.error, text, bytes };
-  if (!result.isError && isEnvelope(body)) return { isError: false, envelope: body, text, bytes };
+  if (result.isError && isErrorBody(body)) return { isError: true, error: body.error, text, bytes, result };
+  if (!result.isError && isEnvelope(body)) return { isError: false, envelope: body, text, bytes, result };
   throw new CoralError({
     kind: 'internal',
     reason: 'bad_tool_answer',

@@ -1,7 +1,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { CoralError } from '@coral/errors';
 import type { Clock, Duration } from '@coral/model';
-import type { McpAnswer } from '@coral/mcp-client';
+import type { McpAnswer, ToolsResult } from '@coral/mcp-client';
 import type { ToolDefinition } from '@coral/tools';
 import { openColony, type ColonyApi } from '../colony/colony-api.js';
 import { tokenFor } from '../config/colony-credentials.js';
@@ -72,6 +72,11 @@ export class ToolSession implements AsyncDisposable {
 
   async listTools(signal: AbortSignal): Promise<ToolDefinition[]> {
     return this.#withLease((lease) => lease.tools.listTools({ signal }));
+  }
+
+  /** As it came, with tools that this version does not know. */
+  async toolsResult(signal: AbortSignal): Promise<ToolsResult> {
+    return this.#withLease((lease) => lease.tools.toolsResult({ signal }));
   }
 
   async callTool(name: string, args: Record<string, unknown>, signal: AbortSignal): Promise<McpAnswer> {
