@@ -1,0 +1,16 @@
+export {
+  callTools,
+  isFault,
+  ModelScript,
+  say,
+  type Break,
+  type ScriptedAnswer,
+  type ScriptedPart,
+  type ScriptedReply,
+  type ScriptedRequest,
+  type ScriptedResult,
+  type ScriptStep,
+} from './llm/scripted-model.js';
+export { playFault, type HttpFault, type Wording } from './llm/http-faults.js';
+export { WireServer, type RecordedRequest, type WireHandler } from './llm/wire-server.js';
+export { countTokens, cutInPieces, playReply, type WireEvent } from './llm/play-reply.js';
