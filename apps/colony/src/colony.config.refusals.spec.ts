@@ -18,6 +18,32 @@ describe('colony.yaml', () => {
       '2:10',
       'mcp_server.tools: empty; to offer no tool at all, set mcp_server.enabled: false',
     ],
+    [
+      'listen: 0.0.0.0:41820\nmcp_server:\n  public: true',
+      '3:3',
+      'mcp_server.public_url: is needed: `listen` is no address that a client could be told',
+    ],
+    [
+      'mcp_server:\n  public_url: https://coral.example.com',
+      '2:15',
+      'mcp_server.public_url: has no meaning while mcp_server.public is false',
+    ],
+    [
+      'mcp_server:\n  public: true\n  public_url: http://coral.example.com',
+      '3:15',
+      'mcp_server.public_url: expected https://host, with a port if it is not the usual one, and nothing behind it',
+    ],
+    ...[
+      'https://coral.example.com/base',
+      'https://a:b@coral.example.com',
+      'https://*',
+      'coral.example.com',
+      'null',
+    ].map((url): [string, string, string] => [
+      `mcp_server:\n  allowed_origins: ["${url}"]`,
+      '2:21',
+      'mcp_server.allowed_origins[0]: expected https://host or http://host, with a port if it is not the usual one, and nothing behind it',
+    ]),
     ['mcp_server:\n  tools: [coral_query, coral_query]', '2:10', 'mcp_server.tools: a tool stands here twice'],
     [
       'mcp_server:\n  rbac:\n    coral_fetch_life: {}',
@@ -57,7 +83,7 @@ describe('colony.yaml', () => {
     [
       'mcp_server:\n  context_cache:\n    enabled: true',
       '2:3',
-      'mcp_server.context_cache: unknown key; known here: enabled, tools, rbac, data_filtering',
+      'mcp_server.context_cache: unknown key; known here: enabled, public, public_url, allowed_origins, tools, rbac, data_filtering',
     ],
     ['mcp_server:\n  enabled: "yes"', '2:12', 'mcp_server.enabled: expected true or false, got text'],
     ['ephemral_agents: {}', '1:1', 'ephemral_agents: unknown key; did you mean ephemeral_agents?'],

@@ -80,11 +80,19 @@ describe('colony.yaml', () => {
       policy_file: '/etc/coral/policy.yaml',
       mcp_server: {
         enabled: true,
+        public: false,
+        allowed_origins: [],
         tools: toolNames,
         rbac: {},
         data_filtering: { redact_fields: ['*.password', '*.api_key', '*.secret'], max_response_size: 1_000_000 },
       },
-      ephemeral_agents: { enabled: true, default_ttl: 300_000, max_ttl: 900_000, max_concurrent_per_user: 3 },
+      ephemeral_agents: {
+        enabled: true,
+        default_ttl: 300_000,
+        max_ttl: 900_000,
+        max_concurrent_per_user: 3,
+        max_public_per_user: 3,
+      },
       audit: { log_ephemeral_access: true, log_mcp_tool_calls: true, store_transcripts: false },
       telemetry: { retention: 30 * 86_400_000, staleness: 60_000 },
       health: { recent_window: 60_000, reference_window: 600_000 },
@@ -98,6 +106,18 @@ describe('colony.yaml', () => {
     expect(rest).toEqual(usually);
     expect({ ...server, rbac: {} }).toEqual(usual);
     expect(toolRulesOf(parse(firstExample))).toEqual(toolRulesOf(parse('')));
+  });
+
+  it('takes the address of a public door, and the web pages that may call, as browsers write them', () => {
+    const text = `mcp_server:
+  public: true
+  public_url: "HTTPS://Coral.Example.com:443/"
+  allowed_origins: ["https://console.example.com", "http://localhost:6274"]`;
+    expect(parse(text).mcp_server).toMatchObject({
+      public: true,
+      public_url: 'https://coral.example.com',
+      allowed_origins: ['https://console.example.com', 'http://localhost:6274'],
+    });
   });
 
   it("takes RFD 028's second example as published", () => {

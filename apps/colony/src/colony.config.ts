@@ -79,6 +79,20 @@ function auditSwitch(key: string): z.ZodType<boolean, boolean> {
   });
 }
 
+/** An address of the web up to its port: `https://host` or `https://host:port`. */
+function originField(schemes: readonly string[]): z.ZodType<string, string> {
+  const wanted = `expected ${schemes.map((scheme) => `${scheme}//host`).join(' or ')}, with a port if it is not the usual one, and nothing behind it`;
+  return z.string({ error: wanted }).transform((text, ctx) => {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    // What else a URL can hold (user, path, query, "*") would be ignored in silence.
+    if (url !== undefined && schemes.includes(url.protocol) && `${url.origin}/` === url.href && url.host !== '*') {
+      return url.origin;
+    }
+    ctx.addIssue({ code: 'custom', message: wanted });
+    return z.NEVER;
+  });
+}
+
 const tool = z.enum(toolNames);
 
 const toolRule = z.strictObject({
@@ -89,6 +103,12 @@ const toolRule = z.strictObject({
 const mcpServer = z
   .strictObject({
     enabled: z.boolean().prefault(true),
+    public: z.boolean().prefault(false),
+    public_url: originField(['https:']).optional(),
+    allowed_origins: z
+      .array(originField(['https:', 'http:']))
+      .max(50, 'more than 50')
+      .prefault([]),
     tools: z
       .array(tool)
       .min(1, 'empty; to offer no tool at all, set mcp_server.enabled: false')
@@ -113,7 +133,11 @@ const mcpServer = z
       })
       .prefault({}),
   })
-  .superRefine(({ rbac }, ctx) => {
+  .superRefine(({ rbac, public: isPublic, public_url: publicUrl }, ctx) => {
+    if (publicUrl !== undefined && !isPublic) {
+      const message = 'has no meaning while mcp_server.public is false';
+      ctx.addIssue({ code: 'custom', path: ['public_url'], message });
+    }
     for (const name of toolNames) {
       if (rbac[name]?.additional_check === undefined || toolsOnOneAgent.includes(name)) continue;
       const message = `${name} does not ask one agent, so nothing can match; only ${toolsOnOneAgent.join(', ')} does`;
@@ -127,6 +151,7 @@ const ephemeralAgents = z
     default_ttl: durationField({ min: 1_000, max: longestTtl }).optional(),
     max_ttl: durationField({ min: 1_000, max: longestTtl }).prefault('15m'),
     max_concurrent_per_user: z.int('expected a whole number').min(1, 'at least 1').max(100, 'at most 100').prefault(3),
+    max_public_per_user: z.int('expected a whole number').min(1, 'at least 1').max(100, 'at most 100').prefault(3),
   })
   .transform(({ default_ttl: given, ...rest }, ctx) => {
     if (given !== undefined && given > rest.max_ttl) {
@@ -192,6 +217,10 @@ export const colonyConfigSchema = z
     llm: modelBlock,
     genkit: modelBlock,
   })
+  .refine(({ listen, mcp_server: mcp }) => !mcp.public || mcp.public_url !== undefined || !isAnyAddress(listen.host), {
+    path: ['mcp_server', 'public_url'],
+    message: 'is needed: `listen` is no address that a client could be told',
+  })
   .refine((config) => config.environment !== 'production' || config.mesh.driver !== 'direct', {
     path: ['environment'],
     message:
@@ -232,6 +261,11 @@ function defaultDataDirectory(file: string, env: NodeJS.ProcessEnv): string {
     message: `${file}: data_dir is not set, and neither CORAL_HOME nor HOME is an absolute path to put it in.`,
     next: `Add data_dir: /var/lib/coral to ${file}, or set CORAL_HOME.`,
   });
+}
+
+/** Listens on every address of the machine, and is the name of none. */
+export function isAnyAddress(host: string): boolean {
+  return host === '0.0.0.0' || /^[0:]+$/.test(host);
 }
 
 function isLoopback(host: string): boolean {

@@ -6,6 +6,27 @@ import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ControlDb } from './control-db.js';
 
+/** As the first version made it. */
+const firstLeases = `
+  CREATE TABLE leases (
+    agent_id TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL,
+    key_id TEXT NOT NULL UNIQUE,
+    public_key BLOB NOT NULL,
+    token_id TEXT NOT NULL,
+    purpose TEXT NOT NULL,
+    host INTEGER NOT NULL UNIQUE,
+    direct_certificate_sha256 BLOB,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    boot_id TEXT NOT NULL,
+    ends_at_monotonic REAL NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('reserved', 'active', 'ended')),
+    ended_as TEXT CHECK (ended_as IN ('released', 'expired', 'revoked', 'unanswered')),
+    ended_by TEXT
+  ) STRICT;
+  CREATE INDEX leases_by_user ON leases (user_id)`;
+
 describe('ControlDb', () => {
   let directory: string;
 
@@ -62,6 +83,28 @@ describe('ControlDb', () => {
     expect(() => db.transaction(() => db.sql.exec('DELETE FROM leases'))).toThrow(
       expect.objectContaining({ kind: 'unavailable', reason: 'control_store_unavailable' }),
     );
+  });
+
+  it('brings leases of the first version up, and then knows leases without a seat', () => {
+    ControlDb.open(directory)[Symbol.dispose]();
+    const file = join(directory, 'control.db');
+    using old = new DatabaseSync(file);
+    old.exec(`DROP TABLE leases; ${firstLeases};
+      INSERT INTO leases VALUES ('eph-a', 'alex', 'key', x'01', 'token', 'coral ask', 32768, NULL, 1, 2, 'boot', 3.5,
+        'active', NULL, NULL);
+      PRAGMA user_version = 1`);
+    old.close();
+    using db = ControlDb.open(directory);
+    expect(db.sql.prepare('SELECT agent_id, key_id, host, ends_at_monotonic, state FROM leases').all()).toEqual([
+      { agent_id: 'eph-a', key_id: 'key', host: 32768, ends_at_monotonic: 3.5, state: 'active' },
+    ]);
+    const insert = (id: string, key: string) =>
+      db.sql.exec(`INSERT INTO leases VALUES ('${id}', 'alex', ${key}, NULL, 'token', '', NULL, NULL, 1, 2, 'boot', 3,
+        'active', NULL, NULL)`);
+    insert('web-a', 'NULL');
+    insert('web-b', 'NULL');
+    expect(() => insert('web-c', "'key-2'")).toThrow('CHECK');
+    expect(db.sql.prepare('PRAGMA user_version').get()).toEqual({ user_version: 2 });
   });
 
   it('refuses tables of a newer version', () => {

@@ -4,17 +4,18 @@ import { DatabaseSync } from 'node:sqlite';
 import { CoralError } from '@coral/errors';
 
 /** Raised with each change of the tables; a newer file is refused, an older one is brought up. */
-const schemaVersion = 1;
+const schemaVersion = 2;
 
-const schema = `
+const leases = `
   CREATE TABLE leases (
     agent_id TEXT PRIMARY KEY,
     user_id TEXT NOT NULL,
-    key_id TEXT NOT NULL UNIQUE,
-    public_key BLOB NOT NULL,
+    -- key, public key and host: the seat on the mesh, which accesses through the public door do not have
+    key_id TEXT UNIQUE,
+    public_key BLOB,
     token_id TEXT NOT NULL,
     purpose TEXT NOT NULL,
-    host INTEGER NOT NULL UNIQUE,
+    host INTEGER UNIQUE,
     direct_certificate_sha256 BLOB,
     created_at INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,
@@ -23,10 +24,13 @@ const schema = `
     -- reserved (counted, not granted: its audit row is not durable yet) -> active -> ended (its last audit row is due)
     state TEXT NOT NULL CHECK (state IN ('reserved', 'active', 'ended')),
     ended_as TEXT CHECK (ended_as IN ('released', 'expired', 'revoked', 'unanswered')),
-    ended_by TEXT
+    ended_by TEXT,
+    CHECK ((key_id IS NULL) = (public_key IS NULL) AND (key_id IS NULL) = (host IS NULL))
   ) STRICT;
   CREATE INDEX leases_by_user ON leases (user_id);
+`;
 
+const schema = `${leases}
   CREATE TABLE agents (
     agent_id TEXT PRIMARY KEY,
     key_id TEXT NOT NULL UNIQUE,
@@ -66,6 +70,17 @@ const schema = `
   -- A port the system chose: taken again at the next start, so that agents and laptops find the colony where it was.
   CREATE TABLE ports (name TEXT PRIMARY KEY, port INTEGER NOT NULL) STRICT;
 `;
+
+/** From the version of the index + 1 to the next one. */
+const upgrades = [
+  // 2: leases without a seat. SQLite cannot take a NOT NULL back, so the table is made anew.
+  `ALTER TABLE leases RENAME TO leases_1;
+   DROP INDEX leases_by_user;
+   ${leases}
+   INSERT INTO leases SELECT agent_id, user_id, key_id, public_key, token_id, purpose, host, direct_certificate_sha256,
+     created_at, expires_at, boot_id, ends_at_monotonic, state, ended_as, ended_by FROM leases_1;
+   DROP TABLE leases_1;`,
+];
 
 const sqliteBusy = 5;
 
@@ -178,6 +193,7 @@ function migrate(sql: DatabaseSync, file: string): void {
   const found = Number(sql.prepare('PRAGMA user_version').get()?.['user_version']);
   if (found > schemaVersion) throw new ControlStoreTooNew(file, found);
   if (found === 0) sql.exec(schema);
+  else for (const upgrade of upgrades.slice(found - 1)) sql.exec(upgrade);
   sql.exec(`PRAGMA user_version = ${schemaVersion}`);
 }
 

@@ -23,7 +23,7 @@ export class EphemeralController {
     @Caller() person: Person,
     @Call() call: CallContext,
   ): Promise<colonyV1.RequestEphemeralAccessResponse> {
-    const { lease, accessToken, wireguardConfig } = await this.service.requestAccess(request, { person, call });
+    const { lease, seat, accessToken, wireguardConfig } = await this.service.requestAccess(request, { person, call });
     if (call.isGone()) await this.service.takeBack(lease, { person, call });
     return {
       agentId: lease.agentId,
@@ -31,7 +31,7 @@ export class EphemeralController {
       colonyMcpEndpoint: `${this.mesh.plan.addressesOf(colonyHost).v4}:${mcpGrpcPort}`,
       expiresAt: new Date(lease.expiresAt),
       accessToken,
-      mesh: this.mesh.settingsFor(lease.host),
+      mesh: this.mesh.settingsFor(seat.host),
     };
   }
 

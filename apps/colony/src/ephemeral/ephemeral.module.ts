@@ -14,6 +14,7 @@ import { EphemeralController } from './ephemeral.controller.js';
 import { EphemeralService } from './ephemeral.service.js';
 import { LeaseEnds } from './lease-ends.js';
 import { LeaseRepository } from './lease.repository.js';
+import { PublicAccess } from './public-access.js';
 
 @Global()
 @Module({
@@ -26,6 +27,7 @@ import { LeaseRepository } from './lease.repository.js';
           defaultTtl: rules.default_ttl,
           maxTtl: rules.max_ttl,
           maxConcurrentPerUser: rules.max_concurrent_per_user,
+          maxPublicPerUser: rules.max_public_per_user,
         }),
     },
     {
@@ -66,8 +68,28 @@ import { LeaseRepository } from './lease.repository.js';
           isPermanentKey: (key) => mesh.isOwnKey(key) || agents.findByKey(keyIdOf(key)) !== undefined,
         }),
     },
+    {
+      provide: PublicAccess,
+      inject: [COLONY_CONFIG, LeaseRepository, LeaseEnds, AccessTokens, AuditLog, PolicyInForce],
+      useFactory: (
+        config: ColonyConfig,
+        leases: LeaseRepository,
+        ends: LeaseEnds,
+        tokens: AccessTokens,
+        audit: AuditLog,
+        policy: PolicyInForce,
+      ) =>
+        new PublicAccess({
+          enabled: config.ephemeral_agents.enabled,
+          leases,
+          ends,
+          tokens,
+          audit: new AccessAudit(audit),
+          policy: () => policy.current(),
+        }),
+    },
   ],
   controllers: [EphemeralController],
-  exports: [LeaseRepository, LeaseEnds, EphemeralService],
+  exports: [LeaseRepository, LeaseEnds, EphemeralService, PublicAccess],
 })
 export class EphemeralModule {}

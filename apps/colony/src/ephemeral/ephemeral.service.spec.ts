@@ -31,7 +31,7 @@ describe('EphemeralService', () => {
   /** A lease whose holder can dial the colony. */
   async function leaseWithMesh(ttl?: AccessRequest['ttl']) {
     const member = await newMember();
-    const { lease } = await rooms.ephemeral.requestAccess(
+    const { lease, seat } = await rooms.ephemeral.requestAccess(
       request({
         ttl,
         clientPublicKey: member.keyPair.publicKey,
@@ -39,8 +39,8 @@ describe('EphemeralService', () => {
       }),
       alex,
     );
-    const mesh = await joinAs(member, rooms.mesh.settingsFor(lease.host));
-    return { lease, mesh, member };
+    const mesh = await joinAs(member, rooms.mesh.settingsFor(seat.host));
+    return { lease, seat, mesh, member };
   }
 
   it('grants nothing when the audit cannot be written', async () => {
@@ -174,11 +174,11 @@ describe('EphemeralService', () => {
   });
 
   it('lets holders in again after a restart, and drops what was never answered', async () => {
-    const { lease, mesh } = await leaseWithMesh();
+    const { lease, seat, mesh } = await leaseWithMesh();
     const key = newWireGuardKeyPair().publicKey;
-    const ids = { agentId: agentIdOf(key, 'eph'), keyId: keyIdOf(key), publicKey: key };
+    const ids = { agentId: agentIdOf(key, 'eph'), seat: { ...seat, keyId: keyIdOf(key), publicKey: key } };
     const lost = rooms.leases.reserve({ ...lease, ...ids, ttl: rooms.leases.rules.maxTtl });
-    rooms.mesh.remove(lease.keyId);
+    rooms.mesh.remove(seat.keyId);
     await rooms.ephemeral.resume();
     const listener = await rooms.mesh.mesh.listen(9_000, (socket) => socket.end('hello'));
     (await mesh.dial('10.137.0.1', 9_000)).destroy();

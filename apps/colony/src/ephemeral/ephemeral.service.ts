@@ -13,9 +13,9 @@ import { KeyInUse, LeasesDisabled } from './lease.errors.js';
 import type { LeaseEnds } from './lease-ends.js';
 import type { LeaseRepository } from './lease.repository.js';
 import { ttlOf } from './lease.js';
-import type { Lease, WireDuration } from './lease.js';
+import type { Lease, MeshSeat, WireDuration } from './lease.js';
 
-const leaseIdShape = /^eph-[a-z2-7]{16}$/;
+const leaseIdShape = /^(eph|web)-[a-z2-7]{16}$/;
 
 export interface AccessRequest {
   /** Empty, or compared with the verified caller. */
@@ -30,6 +30,7 @@ export interface AccessRequest {
 
 export interface GrantedAccess {
   lease: Lease;
+  seat: MeshSeat;
   accessToken: string;
   wireguardConfig: string;
 }
@@ -98,7 +99,9 @@ export class EphemeralService {
   /** At start: those who hold a lease are let in again, those whose time ran out meanwhile are not. */
   async resume(): Promise<void> {
     this.parts.leases.endUnanswered();
-    for (const lease of this.parts.leases.listAlive()) this.parts.mesh.add(lease);
+    for (const { seat, expiresAt } of this.parts.leases.listAlive()) {
+      if (seat !== undefined) this.parts.mesh.add({ ...seat, expiresAt });
+    }
     await this.parts.ends.sweep();
   }
 
@@ -109,33 +112,35 @@ export class EphemeralService {
     if (request.userId !== '' && request.userId !== person.userId) throw new UserMismatch(person.userId);
     const ttl = ttlOf(request.ttl, leases.rules);
     const keys = this.keysOf(request);
-    const lease = leases.reserve({
+    const { lease, seat } = leases.reserveSeat({
       agentId: agentIdOf(keys.publicKey, 'eph'),
-      keyId: keyIdOf(keys.publicKey),
-      publicKey: keys.publicKey,
       userId: person.userId,
       tokenId: person.tokenId,
       purpose: request.purpose,
-      directCertificateSha256: this.certificateHashOf(request),
+      seat: {
+        keyId: keyIdOf(keys.publicKey),
+        publicKey: keys.publicKey,
+        directCertificateSha256: this.certificateHashOf(request),
+      },
       ttl,
     });
     try {
       const accessToken = await tokens.issue({
         userId: lease.userId,
         agentId: lease.agentId,
-        keyId: lease.keyId,
+        keyId: seat.keyId,
         permissions: policy().permissionsOf({ userId: lease.userId }),
         expiresAt: lease.expiresAt,
       });
-      const wireguardConfig = mesh.wireguardConfigFor(lease.host, keys.privateKey);
+      const wireguardConfig = mesh.wireguardConfigFor(seat.host, keys.privateKey);
       // The row before the permission, and both before the answer.
-      await this.recordGrant(lease, asker);
+      await this.recordGrant(lease, seat, asker);
       // Revoked while its row was on the way to the disk: the end was recorded by whoever revoked it.
       if (!leases.activate(lease.agentId)) throw new ApiTokenRevoked();
-      mesh.add(lease);
-      return { lease, accessToken, wireguardConfig };
+      mesh.add({ ...seat, expiresAt: lease.expiresAt });
+      return { lease, seat, accessToken, wireguardConfig };
     } catch (thrown) {
-      mesh.remove(lease.keyId);
+      mesh.remove(seat.keyId);
       // Without an audit row nothing was granted, so there is no end to record either; otherwise the reaper writes it.
       if (isAuditFailure(thrown)) leases.remove(lease.agentId);
       else leases.markEnded(lease.agentId, 'unanswered');
@@ -163,13 +168,13 @@ export class EphemeralService {
     return this.parts.policy().decide({ userId: person.userId }, 'manage:leases').allowed;
   }
 
-  private async recordGrant(lease: Lease, asker: Asker): Promise<void> {
-    const { v4, v6 } = this.parts.mesh.plan.addressesOf(lease.host);
+  private async recordGrant(lease: Lease, seat: MeshSeat, asker: Asker): Promise<void> {
+    const { v4, v6 } = this.parts.mesh.plan.addressesOf(seat.host);
     await this.parts.audit.record('ephemeral.request_access', asker, lease.agentId, {
       ttl_seconds: Math.ceil((lease.expiresAt - lease.createdAt) / 1_000),
       expires_at: new Date(lease.expiresAt).toISOString(),
       purpose: lease.purpose,
-      key_id: lease.keyId,
+      key_id: seat.keyId,
       addresses: [v4, v6],
     });
   }

@@ -22,6 +22,9 @@ export class LeaseEnds {
   /** Rows on their way, so that a release and a sweep at the same moment write one. */
   private readonly recording = new Map<AgentId, Promise<void>>();
 
+  /** Of leases under which something was called. */
+  private readonly watches = new Map<AgentId, AbortController>();
+
   constructor(leases: LeaseRepository, mesh: { remove(keyId: KeyId): void }, audit: Pick<AuditLog, 'append'>) {
     this.leases = leases;
     this.mesh = mesh;
@@ -42,7 +45,20 @@ export class LeaseEnds {
 
   private cut(lease: Lease, as: EndedAs, by?: UserId): void {
     this.leases.markEnded(lease.agentId, as, by);
-    this.mesh.remove(lease.keyId);
+    const watch = this.watches.get(lease.agentId);
+    this.watches.delete(lease.agentId);
+    watch?.abort();
+    if (lease.seat !== undefined) this.mesh.remove(lease.seat.keyId);
+  }
+
+  /** Aborts in the moment the lease ends: what is still being done under it may stop. */
+  signalOf(agentId: AgentId): AbortSignal {
+    const known = this.watches.get(agentId);
+    if (known !== undefined) return known.signal;
+    if (this.leases.findAlive(agentId) === undefined) return AbortSignal.abort();
+    const watch = new AbortController();
+    this.watches.set(agentId, watch);
+    return watch.signal;
   }
 
   private async recordEnded(): Promise<void> {
@@ -66,7 +82,7 @@ export class LeaseEnds {
         cause: lease.endedAs,
         lease_user_id: lease.userId,
         purpose: lease.purpose,
-        key_id: lease.keyId,
+        ...(lease.seat === undefined ? {} : { key_id: lease.seat.keyId }),
         granted_at: new Date(lease.createdAt).toISOString(),
         expires_at: new Date(lease.expiresAt).toISOString(),
       },

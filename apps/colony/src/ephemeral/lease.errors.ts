@@ -15,11 +15,11 @@ export class BadTtl extends CoralError {
 }
 
 export class TooManyLeases extends CoralError {
-  constructor(limit: number, held: readonly AgentId[]) {
+  constructor(limit: number, held: readonly AgentId[], what = 'leases') {
     super({
       kind: 'resource_exhausted',
       reason: 'too_many_leases',
-      message: `You hold ${held.length} leases (${held.join(', ')}); this colony allows ${limit} at a time.`,
+      message: `You hold ${held.length} ${what} (${held.join(', ')}); this colony allows ${limit} at a time.`,
       next: 'Release one with `coral colony ephemeral release <agent-id>`, or wait until one ends.',
     });
   }

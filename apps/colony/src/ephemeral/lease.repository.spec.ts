@@ -6,9 +6,16 @@ import type { UserId } from '@coral/model';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ControlDb } from '../control/control-db.js';
 import { LeaseRepository } from './lease.repository.js';
-import type { LeaseRequest } from './lease.js';
+import type { ReservationRequest } from './lease.repository.js';
 
-const rules = { defaultTtl: parseDuration('5m'), maxTtl: parseDuration('15m'), maxConcurrentPerUser: 3 };
+const rules = {
+  defaultTtl: parseDuration('5m'),
+  maxTtl: parseDuration('15m'),
+  maxConcurrentPerUser: 3,
+  maxPublicPerUser: 3,
+};
+
+type Seated = ReservationRequest & Required<Pick<ReservationRequest, 'seat'>>;
 
 class TestClock {
   bootId = 'boot-1';
@@ -22,17 +29,15 @@ class TestClock {
   }
 }
 
-function requestOf(user: string, key: number): Omit<LeaseRequest, 'host'> {
+function requestOf(user: string, key: number): Seated {
   const publicKey = new Uint8Array(32).fill(key & 0xff);
   publicKey[1] = key >>> 8;
   return {
     agentId: agentIdOf(publicKey, 'eph'),
     userId: user as UserId,
-    keyId: keyIdOf(publicKey),
-    publicKey,
     tokenId: `token-${user}`,
     purpose: 'coral ask',
-    directCertificateSha256: new Uint8Array(32).fill(9),
+    seat: { keyId: keyIdOf(publicKey), publicKey, directCertificateSha256: new Uint8Array(32).fill(9) },
     ttl: rules.defaultTtl,
   };
 }
@@ -79,15 +84,17 @@ describe('LeaseRepository', () => {
 
   it('gives every lease of three users its own address', () => {
     const users = ['alex', 'jordan', 'sam'];
-    const hosts = users.flatMap((user, u) => [0, 1, 2].map((i) => leases.reserve(requestOf(user, u * 3 + i)).host));
+    const hosts = users.flatMap((user, u) =>
+      [0, 1, 2].map((i) => leases.reserveSeat(requestOf(user, u * 3 + i)).seat.host),
+    );
     expect(new Set(hosts).size).toBe(9);
     expect(Math.min(...hosts)).toBeGreaterThanOrEqual(0x8000);
   });
 
   it('does not hand a freed address out again at once', () => {
-    const first = leases.reserve(requestOf('alex', 1));
-    leases.remove(first.agentId);
-    expect(leases.reserve(requestOf('alex', 2)).host).not.toBe(first.host);
+    const first = leases.reserveSeat(requestOf('alex', 1));
+    leases.remove(first.lease.agentId);
+    expect(leases.reserveSeat(requestOf('alex', 2)).seat.host).not.toBe(first.seat.host);
   });
 
   it('counts a reserved lease but honours it only once active', () => {
@@ -100,6 +107,19 @@ describe('LeaseRepository', () => {
   it('refuses a key that holds a lease already', () => {
     leases.reserve(requestOf('alex', 1));
     expect(() => leases.reserve(requestOf('jordan', 1))).toThrow(expect.objectContaining({ reason: 'key_in_use' }));
+  });
+
+  it('keeps public accesses, which have neither key nor address, over a restart', () => {
+    for (const key of [1, 2]) {
+      const { seat: _, ...request } = requestOf('alex', key);
+      const lease = leases.reserve({ ...request, agentId: agentIdOf(new Uint8Array(32).fill(key), 'web') });
+      leases.activate(lease.agentId);
+    }
+    reopen();
+    expect(leases.listAlive().map(({ agentId, seat }) => [agentId.slice(0, 4), seat])).toEqual([
+      ['web-', undefined],
+      ['web-', undefined],
+    ]);
   });
 
   it('keeps absolute ends over a restart', () => {
@@ -185,6 +205,6 @@ describe('LeaseRepository', () => {
       leases.remove(lease.agentId);
     }
     expect(leases.listAlive()).toEqual([]);
-    expect(leases.hasKey(requestOf('alex', 1).keyId)).toBe(false);
+    expect(leases.hasKey(requestOf('alex', 1).seat.keyId)).toBe(false);
   });
 });

@@ -4,16 +4,16 @@ import type { ControlDb } from '../control/control-db.js';
 import { leaseHosts, nextFreeHost } from '../mesh/address-plan.js';
 import { KeyInUse } from './lease.errors.js';
 import { grant, isExpired, rebaseMonotonicEnd } from './lease.js';
-import type { Lease, LeaseRequest, LeaseRules, Moment } from './lease.js';
+import type { Lease, LeaseRequest, LeaseRules, MeshSeat, Moment } from './lease.js';
 
 interface LeaseRow {
   agent_id: string;
   user_id: string;
-  key_id: string;
-  public_key: Uint8Array;
+  key_id: string | null;
+  public_key: Uint8Array | null;
   token_id: string;
   purpose: string;
-  host: number;
+  host: number | null;
   direct_certificate_sha256: Uint8Array | null;
   created_at: number;
   expires_at: number;
@@ -22,6 +22,11 @@ interface LeaseRow {
   state: 'reserved' | 'active' | 'ended';
   ended_as: EndedAs | null;
   ended_by: string | null;
+}
+
+/** A lease to be: its seat, if it is to have one, gets its addresses when the place is taken. */
+export interface ReservationRequest extends Omit<LeaseRequest, 'seat'> {
+  seat?: Omit<MeshSeat, 'host'>;
 }
 
 /** Why a lease is over. `revoked`: its API token was. `unanswered`: the colony died before it could say yes. */
@@ -57,17 +62,23 @@ export class LeaseRepository {
    * Takes a place for the user, or says why not, in one transaction: of any number of parallel requests exactly as many
    * pass as the rules allow. The lease counts from here on, but is nobody's permission until {@link activate}.
    */
-  reserve(request: Omit<LeaseRequest, 'host'>): Lease {
+  reserve(request: ReservationRequest): Lease {
     return this.db.transaction(() => {
       const rows = this.rows('');
-      if (rows.some((row) => row.key_id === request.keyId)) throw new KeyInUse();
-      const host = nextFreeHost(leaseHosts, new Set(rows.map((row) => row.host)), this.lastHost);
+      const seat = request.seat === undefined ? undefined : this.seatFor(request.seat, rows);
       const held = rows.filter((row) => row.state !== 'ended').map(fromRow);
-      const lease = grant({ ...request, host }, held, this.rules, this.moment());
+      const lease = grant({ ...request, seat }, held, this.rules, this.moment());
       this.insert(lease);
-      this.lastHost = host;
+      if (seat !== undefined) this.lastHost = seat.host;
       return lease;
     });
+  }
+
+  /** {@link reserve} for a lease in the mesh. */
+  reserveSeat(request: ReservationRequest & { seat: Omit<MeshSeat, 'host'> }): { lease: Lease; seat: MeshSeat } {
+    const lease = this.reserve(request);
+    if (lease.seat === undefined) throw new TypeError('a lease in the mesh came back without its seat');
+    return { lease, seat: lease.seat };
   }
 
   /** False when it was ended meanwhile; then it stays so. */
@@ -141,6 +152,12 @@ export class LeaseRepository {
     for (const lease of this.select("WHERE state = 'reserved'")) this.markEnded(lease.agentId, 'unanswered');
   }
 
+  private seatFor(seat: Omit<MeshSeat, 'host'>, rows: readonly LeaseRow[]): MeshSeat {
+    if (rows.some((row) => row.key_id === seat.keyId)) throw new KeyInUse();
+    const taken = new Set(rows.map((row) => row.host).filter((host) => host !== null));
+    return { ...seat, host: nextFreeHost(leaseHosts, taken, this.lastHost) };
+  }
+
   private select(where: string, ...values: string[]): Lease[] {
     return this.rows(where, ...values).map(fromRow);
   }
@@ -160,12 +177,12 @@ export class LeaseRepository {
       .run(
         lease.agentId,
         lease.userId,
-        lease.keyId,
-        lease.publicKey,
+        lease.seat?.keyId ?? null,
+        lease.seat?.publicKey ?? null,
         lease.tokenId,
         lease.purpose,
-        lease.host,
-        lease.directCertificateSha256 ?? null,
+        lease.seat?.host ?? null,
+        lease.seat?.directCertificateSha256 ?? null,
         lease.createdAt,
         lease.expiresAt,
         this.clock.bootId,
@@ -190,14 +207,22 @@ function fromRow(row: LeaseRow): Lease {
   return {
     agentId: row.agent_id as AgentId,
     userId: row.user_id as UserId,
-    keyId: row.key_id as KeyId,
-    publicKey: row.public_key,
     tokenId: row.token_id,
     purpose: row.purpose,
-    host: row.host,
-    directCertificateSha256: row.direct_certificate_sha256 ?? undefined,
+    seat: seatOf(row),
     createdAt: row.created_at,
     expiresAt: row.expires_at,
     endsAtMonotonic: row.ends_at_monotonic,
+  };
+}
+
+function seatOf({ key_id, public_key, host, direct_certificate_sha256 }: LeaseRow): MeshSeat | undefined {
+  // All three or none: the table checks it.
+  if (key_id === null || public_key === null || host === null) return undefined;
+  return {
+    keyId: key_id as KeyId,
+    publicKey: public_key,
+    host,
+    directCertificateSha256: direct_certificate_sha256 ?? undefined,
   };
 }

@@ -8,6 +8,7 @@ const rules: LeaseRules = {
   defaultTtl: parseDuration('5m'),
   maxTtl: parseDuration('15m'),
   maxConcurrentPerUser: 3,
+  maxPublicPerUser: 2,
 };
 
 function requestOf(user: string, key: number): LeaseRequest {
@@ -15,12 +16,9 @@ function requestOf(user: string, key: number): LeaseRequest {
   return {
     agentId: agentIdOf(publicKey, 'eph'),
     userId: user as UserId,
-    keyId: keyIdOf(publicKey),
-    publicKey,
     tokenId: 'token',
     purpose: 'coral ask',
-    host: 40_000 + key,
-    directCertificateSha256: undefined,
+    seat: { keyId: keyIdOf(publicKey), publicKey, host: 40_000 + key, directCertificateSha256: undefined },
     ttl: rules.defaultTtl,
   };
 }
@@ -88,6 +86,19 @@ describe('grant', () => {
     const others = [3, 4, 5].map((key) => grant(requestOf('jordan', key), [], rules, start));
     const ended = grant(requestOf('alex', 6), [], rules, { wall: 0, monotonic: -1_000_000 });
     expect(grant(requestOf('alex', 7), [...held, ...others, ended], rules, start).userId).toBe('alex');
+  });
+
+  it('counts leases in the mesh and public accesses apart', () => {
+    const at = (key: number, seated: boolean): LeaseRequest => {
+      const { seat, ...request } = requestOf('alex', key);
+      return { ...request, seat: seated ? seat : undefined };
+    };
+    const seated = [1, 2].map((key) => grant(at(key, true), [], rules, start));
+    const open = [3, 4].map((key) => grant(at(key, false), [], rules, start));
+    expect(grant(at(5, true), [...seated, ...open], rules, start).seat).toBeDefined();
+    expect(() => grant(at(5, false), [...seated, ...open], rules, start)).toThrow(
+      expect.objectContaining({ reason: 'too_many_leases', message: expect.stringContaining('2 public accesses') }),
+    );
   });
 
   it('refuses a purpose that would flood lists and audit', () => {

@@ -8,22 +8,29 @@ export interface LeaseRules {
   defaultTtl: Duration;
   maxTtl: Duration;
   maxConcurrentPerUser: number;
+  /** Leases without a seat on the mesh, counted apart: an agent in the cloud takes no place from a laptop. */
+  maxPublicPerUser: number;
 }
 
-/** Timed permission to be on the mesh: one key, one user, an absolute end. */
-export interface Lease {
-  agentId: AgentId;
-  userId: UserId;
+/** A place on the mesh. */
+export interface MeshSeat {
   keyId: KeyId;
   /** WireGuard public key, 32 bytes. */
   publicKey: Uint8Array;
-  /** API token it was granted to; revoking that ends the lease. */
-  tokenId: string;
-  purpose: string;
   /** Position in the mesh ranges; both addresses follow from it. */
   host: number;
   /** Mesh driver `direct` only. */
   directCertificateSha256: Uint8Array | undefined;
+}
+
+/** Timed permission to call tools, with an absolute end: in the mesh (one key), or through the public door (no seat). */
+export interface Lease {
+  agentId: AgentId;
+  userId: UserId;
+  /** API token it was granted to; revoking that ends the lease. */
+  tokenId: string;
+  purpose: string;
+  seat: MeshSeat | undefined;
   /** Wall clock, ms since the Unix epoch. */
   createdAt: number;
   expiresAt: number;
@@ -66,21 +73,23 @@ export function ttlOf(requested: WireDuration | undefined, rules: LeaseRules): D
   return Number(total / nanosPerMs) as Duration;
 }
 
-export interface LeaseRequest extends Pick<
-  Lease,
-  'agentId' | 'userId' | 'keyId' | 'publicKey' | 'tokenId' | 'purpose' | 'host' | 'directCertificateSha256'
-> {
+export interface LeaseRequest extends Pick<Lease, 'agentId' | 'userId' | 'tokenId' | 'purpose' | 'seat'> {
   ttl: Duration;
 }
 
-/** Says yes, or why not. `held` are all leases of the same user that may still be alive. */
+/** Says yes, or why not. `held` are all leases that may still be alive. */
 export function grant(request: LeaseRequest, held: readonly Lease[], rules: LeaseRules, at: Moment): Lease {
   if (request.purpose.length > maxPurposeLength) throw new BadPurpose(maxPurposeLength);
-  const alive = held.filter((lease) => lease.userId === request.userId && !isExpired(lease, at));
-  if (alive.length >= rules.maxConcurrentPerUser) {
+  const isPublic = request.seat === undefined;
+  const alive = held.filter(
+    (lease) => lease.userId === request.userId && (lease.seat === undefined) === isPublic && !isExpired(lease, at),
+  );
+  const limit = isPublic ? rules.maxPublicPerUser : rules.maxConcurrentPerUser;
+  if (alive.length >= limit) {
     throw new TooManyLeases(
-      rules.maxConcurrentPerUser,
+      limit,
       alive.map((lease) => lease.agentId),
+      isPublic ? 'public accesses' : 'leases',
     );
   }
   const { ttl, ...facts } = request;

@@ -12,6 +12,7 @@ import { COLONY_CLOCK, COLONY_CONFIG } from '../edge/foundation.module.js';
 import { JsonLogger } from '../edge/json-logger.js';
 import { MeshAgentCaller } from '../enroll/agent-caller.js';
 import { AgentRoster } from '../enroll/agent-roster.js';
+import { LeaseEnds } from '../ephemeral/lease-ends.js';
 import { LeaseRepository } from '../ephemeral/lease.repository.js';
 import { PolicyInForce } from '../rbac/policy-in-force.js';
 import { McpAdapter } from './mcp-adapter.js';
@@ -54,6 +55,7 @@ type ToolHandlers = ReturnType<typeof createToolHandlers>;
         TOOL_HANDLERS,
         AccessTokens,
         LeaseRepository,
+        LeaseEnds,
         PolicyInForce,
         AuditLog,
         AgentRoster,
@@ -65,6 +67,7 @@ type ToolHandlers = ReturnType<typeof createToolHandlers>;
         handlers: ToolHandlers,
         tokens: AccessTokens,
         leases: LeaseRepository,
+        ends: LeaseEnds,
         policy: PolicyInForce,
         audit: AuditLog,
         agents: AgentRoster,
@@ -74,7 +77,11 @@ type ToolHandlers = ReturnType<typeof createToolHandlers>;
       ) =>
         new ToolPath({
           verifyToken: (token, now) => tokens.verify(token, now),
-          lease: (agentId) => leases.findAlive(agentId),
+          lease: (agentId) => {
+            const lease = leases.findAlive(agentId);
+            return lease && { expiresAt: lease.expiresAt, keyId: lease.seat?.keyId };
+          },
+          leaseEnd: (agentId) => ends.signalOf(agentId),
           policy: () => policy.current(),
           audit,
           handlers,

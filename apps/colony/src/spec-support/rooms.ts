@@ -25,6 +25,7 @@ import type { Asker } from '../ephemeral/access-audit.js';
 import { EphemeralService } from '../ephemeral/ephemeral.service.js';
 import { LeaseEnds } from '../ephemeral/lease-ends.js';
 import { LeaseRepository } from '../ephemeral/lease.repository.js';
+import { PublicAccess } from '../ephemeral/public-access.js';
 import { AddressPlan } from '../mesh/address-plan.js';
 import { ColonyMesh } from '../mesh/colony-mesh.js';
 
@@ -103,14 +104,24 @@ export async function openRooms({ enabled = true } = {}) {
     defaultTtl: parseDuration('5m'),
     maxTtl: parseDuration('15m'),
     maxConcurrentPerUser: 3,
+    maxPublicPerUser: 2,
   });
   const ends = new LeaseEnds(leases, mesh, audit);
+  const tokens = await AccessTokens.open({ keyFile: join(directory, 'keys', 'token.jwk'), colonyId: 'spec', clock });
+  const publicAccess = new PublicAccess({
+    enabled,
+    leases,
+    ends,
+    tokens,
+    audit: new AccessAudit(audit),
+    policy: () => specPolicy,
+  });
   const ephemeral = new EphemeralService({
     enabled,
     leases,
     ends,
     mesh,
-    tokens: await AccessTokens.open({ keyFile: join(directory, 'keys', 'token.jwk'), colonyId: 'spec', clock }),
+    tokens,
     audit: new AccessAudit(audit),
     policy: () => specPolicy,
     isPermanentKey: (key) => mesh.isOwnKey(key) || agents.findByKey(keyIdOf(key)) !== undefined,
@@ -128,7 +139,9 @@ export async function openRooms({ enabled = true } = {}) {
     roster,
     leases,
     ends,
+    tokens,
     ephemeral,
+    publicAccess,
     apiTokens,
     joinTokens,
     enrolment: new EnrollService({ db, agents, joinTokens, mesh, audit, clock }),
