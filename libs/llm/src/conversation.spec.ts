@@ -1,38 +1,9 @@
 import { CoralError } from '@coral/errors';
-import { toolDefinitions } from '@coral/tools';
 import { describe, expect, it } from 'vitest';
-import { converse, type Conversation, type ConversationEvent, type ConverseOptions } from './conversation.js';
 import { unfence } from './fence.js';
 import type { ModelRequest, ToolOutcome, Turn } from './provider.js';
+import { budget, outcomesOf, run } from './spec-support/run-conversation.js';
 import { call, ScriptedModel, text } from './spec-support/scripted-model.js';
-
-const budget = { maxSteps: 10, maxToolCalls: 20, maxSeconds: 60 };
-
-interface Run extends Partial<ConverseOptions> {
-  results?: string;
-}
-
-async function run(
-  model: ScriptedModel,
-  more: Run = {},
-): Promise<{ conversation: Conversation; events: ConversationEvent[] }> {
-  const events: ConversationEvent[] = [];
-  const conversation = await converse({
-    provider: model,
-    question: 'Why is checkout slow?',
-    tools: toolDefinitions,
-    budget,
-    signal: new AbortController().signal,
-    onEvent: (event) => events.push(event),
-    callTool: async ({ id, name }) => ({ callId: id, name, text: more.results ?? '{"p95_ms":450}', isError: false }),
-    ...more,
-  });
-  return { conversation, events };
-}
-
-function outcomesOf(turns: readonly Turn[]): ToolOutcome[] {
-  return turns.flatMap((turn) => (turn.role === 'tool' ? turn.outcomes : []));
-}
 
 /** Says something and then hangs until it is aborted, or for ever. */
 function hanging(heeds: boolean): (request: ModelRequest) => AsyncIterable<never> {

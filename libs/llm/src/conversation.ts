@@ -210,10 +210,10 @@ class Loop {
     const { budget } = this.options;
     const text = said.trimEnd();
     const label = reason === undefined ? '' : `[Not complete: ${wordsFor(reason, budget, failure?.failure)}.]`;
-    const answer = [text === '' && reason !== undefined ? 'There is no answer yet.' : text, label]
-      .filter((part) => part !== '')
-      .join('\n');
-    if (label !== '') this.emit({ type: 'text', text: text === '' ? answer : `\n${label}` });
+    const nothing = reason === undefined ? 'The model said nothing.' : 'There is no answer yet.';
+    const answer = `${text === '' ? nothing : text}${label === '' ? '' : `\n${label}`}`;
+    const unshown = text === '' ? answer : answer.slice(text.length);
+    if (unshown !== '') this.emit({ type: 'text', text: unshown });
     const unsupported = findUnsupported(text, {
       texts: [...this.sources, ...this.earlier(), JSON.stringify(this.diagnosis ?? '')],
     });
