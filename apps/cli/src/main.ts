@@ -52,6 +52,7 @@ const packageJson = {
       'colony:ephemeral': { description: 'Leases: identities that live for one question' },
       'colony:join-token': { description: 'Tokens with which agents join (administrator)' },
       'colony:token': { description: 'API tokens of people (administrator)' },
+      llm: { description: 'Models: yours, with your key, or none' },
       mcp: { description: 'The tools of a colony, for programs that speak MCP' },
     },
   },

@@ -34,8 +34,13 @@ export function errorText({ reason, message, where, next }: CoralError): string 
   return `${lines.join('\n')}\n`;
 }
 
-function errorJson({ kind, reason, message, where, next }: CoralError): object {
-  return { error: { kind, reason, message, where, next }, exit_code: exitCodeFor(kind) };
+function errorJson(error: CoralError): object {
+  return { error: errorBody(error), exit_code: exitCodeFor(error.kind) };
+}
+
+/** An error as every `--json` says it. */
+export function errorBody({ kind, reason, message, where, next }: CoralError): object {
+  return { kind, reason, message, where, next };
 }
 
 interface OclifError extends Error {

@@ -16,6 +16,7 @@ export {
   usualEndpoint,
   usualKeyVariable,
 } from './registry-facts.js';
+export { InsecureEndpoint } from './provider-http-settings.js';
 export { converse, type Conversation, type ConversationEvent, type ConverseOptions } from './conversation.js';
 export { defaultParallelCalls, defaultStallSeconds, type Budget } from './budget.js';
 export type { PartialReason } from './budget-words.js';

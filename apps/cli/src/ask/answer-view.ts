@@ -1,8 +1,10 @@
 import type { Conversation, ConversationEvent } from '@coral/llm';
+import { errorBody } from '../report-error.js';
 import { coverageLines } from '../view/envelope-view.js';
 import { visible, visibleLine } from '../view/visible.js';
 import { count } from '../view/words.js';
 import type { AskOutcome } from './ask-session.js';
+import { formatCost, formatUsage } from './model-costs.js';
 
 export interface AnswerViewOptions {
   stdout: Output;
@@ -34,6 +36,11 @@ export class AnswerView {
       const args = Object.entries(event.args).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
       const words = [event.name, ...args].join(' ').slice(0, 100);
       this.say(`  ${words} · ${Math.round(event.ms)} ms · ${event.isError ? 'refused' : size}`);
+      return;
+    }
+    if (event.type === 'retry') {
+      const { failure, attempt, of, waitMs } = event;
+      this.say(`${failure.reason}: ${failure.message} Trying again in ${seconds(waitMs)} (${attempt} of ${of}).`);
     }
   }
 
@@ -80,15 +87,15 @@ export class AnswerView {
 export function footer({ toolCalls, usage, costUsd }: Conversation, agentId: string, elapsedMs: number): string {
   return [
     count(toolCalls.length, 'tool'),
-    `${formatTokens(usage.inputTokens)} in / ${formatTokens(usage.outputTokens)} out tokens`,
-    costUsd === null ? 'cost unknown' : `$${costUsd.toFixed(costUsd > 0 && costUsd < 0.01 ? 4 : 2)}`,
-    `${(elapsedMs / 1_000).toFixed(1)} s`,
+    formatUsage(usage),
+    formatCost(costUsd),
+    seconds(elapsedMs),
     `lease ${agentId}`,
   ].join(' · ');
 }
 
-function formatTokens(tokens: number): string {
-  return tokens < 1_000 ? String(tokens) : `${(tokens / 1_000).toFixed(1)}k`;
+function seconds(ms: number): string {
+  return `${(ms / 1_000).toFixed(1)} s`;
 }
 
 /** The object of `coral ask --json`: names and units are the tools' own. */
@@ -116,13 +123,21 @@ export function answerJson(
     seconds: Math.round(elapsedMs) / 1_000,
     coverage,
     partial: conversation.partial,
+    ...(conversation.partialReason ? { partial_reason: conversation.partialReason } : {}),
+    ...(conversation.failure ? { error: errorBody(conversation.failure) } : {}),
     unsupported: conversation.unsupported,
     agent_id: agentId,
   };
 }
 
-export function wireUsage({ inputTokens, outputTokens }: Conversation['usage']) {
-  return { input_tokens: inputTokens, output_tokens: outputTokens };
+/** The cached ones are part of the input; left out where nothing was. */
+export function wireUsage({ inputTokens, outputTokens, cacheReadTokens, cacheWriteTokens }: Conversation['usage']) {
+  return {
+    input_tokens: inputTokens,
+    output_tokens: outputTokens,
+    ...(cacheReadTokens ? { cache_read_tokens: cacheReadTokens } : {}),
+    ...(cacheWriteTokens ? { cache_write_tokens: cacheWriteTokens } : {}),
+  };
 }
 
 export function wireCause(cause: NonNullable<Conversation['diagnosis']>['cause']): object | null {

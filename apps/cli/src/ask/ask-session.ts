@@ -1,14 +1,22 @@
-import { converse, type Conversation, type ConversationEvent, type Provider } from '@coral/llm';
+import {
+  converse,
+  type Budget,
+  type Conversation,
+  type ConversationEvent,
+  type ModelPrice,
+  type Provider,
+} from '@coral/llm';
 import type { Coverage } from '@coral/tools';
 import { isPartial } from '../view/envelope-view.js';
 import { ToolSession, type SessionOptions } from '../session/tool-session.js';
 
-/** One question may spend this much before the best answer so far is given. */
-export const askBudget = { maxSteps: 24, maxToolCalls: 60, maxSeconds: 180 } as const;
-
 export interface AskOptions {
   question: string;
   provider: Provider;
+  /** What the question may spend before the best answer so far is given. */
+  budget: Budget;
+  /** Undefined: not known, and then the money of the budget is not watched. */
+  price: ModelPrice | undefined;
   session: SessionOptions;
   onEvent(event: ConversationEvent): void;
   /** Told as soon as there is something to give back, for those who cannot wait for the end. */
@@ -23,10 +31,15 @@ export interface AskOutcome {
   coverage: Coverage;
 }
 
-/** Opens a lease, lets the provider ask until it has an answer, and gives everything back whatever happens. */
+/**
+ * Opens a lease, lets the provider ask until it has an answer, and gives everything back whatever happens. A provider that
+ * fails ends in a partial conversation with its `failure`.
+ */
 export async function runAsk({
   question,
   provider,
+  budget,
+  price,
   session: options,
   onEvent,
   onOpen,
@@ -39,7 +52,8 @@ export async function runAsk({
     provider,
     question,
     tools,
-    budget: askBudget,
+    budget,
+    price,
     signal: options.signal,
     onEvent,
     callTool: async (call, signal) => {

@@ -1,4 +1,5 @@
 import type { Provider } from '@coral/llm';
+import { errorBody } from '../report-error.js';
 import { wireCause, wireUsage } from './answer-view.js';
 import type { AskOutcome } from './ask-session.js';
 import type { Transcript } from './transcript.js';
@@ -31,5 +32,7 @@ export function toTranscript({ question, outcome, provider, colony, now }: Trans
     tool_calls: conversation.toolCalls,
     turns: conversation.turns,
     usage: wireUsage(conversation.usage),
+    cost_usd: conversation.costUsd,
+    ...(conversation.failure ? { error: errorBody(conversation.failure) } : {}),
   };
 }

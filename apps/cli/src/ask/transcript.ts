@@ -23,7 +23,7 @@ const transcriptSchema = z.looseObject({
   evidence: z.array(z.unknown()),
   tool_calls: z.array(z.unknown()),
   turns: z.array(z.unknown()),
-  usage: z.object({ input_tokens: z.number(), output_tokens: z.number() }),
+  usage: z.looseObject({ input_tokens: z.number(), output_tokens: z.number() }),
 });
 
 export type Transcript = z.output<typeof transcriptSchema>;

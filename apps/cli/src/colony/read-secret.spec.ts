@@ -1,6 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { readToken, stdinPatienceMs } from './read-secret.js';
+import { stdinPatienceMs } from '../config/read-secret.js';
+import { readToken } from './read-secret.js';
 
 async function* pipe(...parts: string[]): AsyncGenerator<Buffer> {
   for (const part of parts) yield Buffer.from(part);

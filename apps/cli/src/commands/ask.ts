@@ -2,6 +2,7 @@ import * as Args from '@oclif/core/args';
 import { boolean, string } from '@oclif/core/flags';
 import { exitCodeFor } from '@coral/errors';
 import type { Duration } from '@coral/model';
+import type { AnswerView } from '../ask/answer-view.js';
 import type { ProviderChoice } from '../ask/choose-provider.js';
 import { CliCommand } from '../cli-command.js';
 import type { PinnedColony } from '../config/choose-colony.js';
@@ -27,6 +28,7 @@ export default class Ask extends CliCommand {
     '<%= config.bin %> ask "Why is orders slow?"',
     '<%= config.bin %> ask "What was deployed today?" --transcript today.json',
     '<%= config.bin %> ask "Is anything failing?" --json | jq .verdict',
+    '<%= config.bin %> ask "Why is orders slow?" --model claude-sonnet-5-5',
   ];
   static override args = {
     question: Args.string({ description: 'The question; - reads it from stdin' }),
@@ -34,7 +36,7 @@ export default class Ask extends CliCommand {
   static override flags = {
     model: string({
       description: 'Provider, model, or provider:model instead of the configured one',
-      helpValue: '<provider>',
+      helpValue: '<model>',
     }),
     stream: boolean({ description: 'Print the answer as it comes (default), or whole at its end', allowNo: true }),
     transcript: string({ description: 'Save the conversation to this file, mode 0600', helpValue: '<file>' }),
@@ -61,30 +63,27 @@ export default class Ask extends CliCommand {
   async #ask(question: string, config: CliConfig, choice: ProviderChoice, flags: AskFlags): Promise<void> {
     const started = this.clock.monotonic();
     const colony = await this.chooseColony(config, flags.colony);
-    const [{ checkKey }, { createProvider }, { runAsk, isPartialAnswer }, { AnswerView }, { toTranscript }] =
+    const [{ openProvider }, { priceFor, toBudget }, { runAsk, isPartialAnswer }, { AnswerView }, { toTranscript }] =
       await Promise.all([
-        import('../ask/choose-provider.js'),
-        import('@coral/llm'),
+        import('../ask/open-provider.js'),
+        import('../ask/model-costs.js'),
         import('../ask/ask-session.js'),
         import('../ask/answer-view.js'),
         import('../ask/to-transcript.js'),
       ]);
-    checkKey(choice.config, this.env);
-    const { api_key: apiKey, ...settings } = choice.config;
-    const provider = await createProvider({ ...settings, ...(apiKey ? { apiKey } : {}) });
+    const provider = await openProvider(choice.config, { credentials: this.paths.credentials, env: this.env });
+    const price = provider.local ? undefined : await priceFor(choice.config);
     const streams = flags.stream ?? choice.config.stream;
     const mode = flags.json ? 'json' : streams ? 'stream' : 'whole';
     const view = new AnswerView({ stdout: process.stdout, stderr: process.stderr, mode });
-    if (choice.byDefault) {
-      view.say(
-        `No ai block in ${this.paths.config}: using the provider builtin (no model, no key). To use your own model, see ai.provider in config/cli.example.yaml.`,
-      );
-    }
+    await this.#sayFirst(choice, view, !provider.local && price === undefined);
     using interruption = new Interruption();
     try {
       const outcome = await runAsk({
         question,
         provider,
+        budget: toBudget(choice.config),
+        price,
         session: {
           colony,
           credentialsFile: this.paths.credentials,
@@ -103,12 +102,33 @@ export default class Ask extends CliCommand {
       view.finish(question, outcome, this.clock.monotonic() - started);
       const transcript = toTranscript({ question, outcome, provider, colony: colony.id, now: this.clock.now() });
       await this.#keep(transcript, flags.transcript);
-      if (flags.share) await this.#share(transcript, colony);
+      const { failure } = outcome.conversation;
+      if (flags.share && failure) this.say('Not shared: the model broke off.');
+      else if (flags.share) await this.#share(transcript, colony);
       if (interruption.reason) throw interruption.reason;
+      if (failure) throw failure;
       if (isPartialAnswer(outcome)) process.exitCode = exitCodeFor('partial');
     } catch (thrown) {
       view.breakOff();
       throw interruption.reason ?? thrown;
+    }
+  }
+
+  /** What somebody should know before a question leaves the machine. */
+  async #sayFirst({ config, byDefault }: ProviderChoice, view: AnswerView, costUnknown: boolean): Promise<void> {
+    const say = (line: string) => view.say(line);
+    if (byDefault) {
+      say(
+        `No ai block in ${this.paths.config}: using the provider builtin (no model, no key). To use your own model: coral llm configure`,
+      );
+    }
+    const { sayCloudNotice } = await import('../ask/cloud-notice.js');
+    await sayCloudNotice(config, { file: this.paths.notices, clock: this.clock, say });
+    if (costUnknown) {
+      const { formatCost } = await import('../ask/model-costs.js');
+      say(
+        `The price of ${config.model} is not known, so ai.budget.max_usd (${formatCost(config.budget.max_usd)}) cannot be watched; ai.prices in ${this.paths.config} can name it.`,
+      );
     }
   }
 
@@ -143,11 +163,11 @@ export default class Ask extends CliCommand {
   }
 
   async #answerOffline(question: string, { config }: ProviderChoice, flags: AskFlags): Promise<void> {
-    const [{ answerOffline, refuseRemote }, { isLocal }] = await Promise.all([
+    const [{ answerOffline, refuseRemote }, { isOnThisMachine }] = await Promise.all([
       import('../ask/offline.js'),
-      import('../ask/choose-provider.js'),
+      import('@coral/llm'),
     ]);
-    if (!isLocal(config)) throw refuseRemote(config.provider);
+    if (!isOnThisMachine(config)) throw refuseRemote(config.provider);
     const from = { file: flags.transcript, directory: this.paths.transcripts };
     const { transcript, label, ageMs } = await answerOffline(question, from, this.clock);
     if (flags.json) {

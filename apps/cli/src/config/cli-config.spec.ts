@@ -179,10 +179,11 @@ describe('the places the CLI knows', () => {
       config: '/h/config.yaml',
       credentials: '/h/credentials.yaml',
       transcripts: '/h/transcripts',
+      notices: '/h/notices.yaml',
       adminSocket: '/h/colony/admin.sock',
     });
     const moved = cliPaths({ CORAL_HOME: '/h', CORAL_CONFIG: '/c/my.yaml', XDG_STATE_HOME: '/s' });
     expect(moved).toMatchObject({ config: '/c/my.yaml', credentials: '/c/credentials.yaml' });
-    expect(moved.transcripts).toBe('/s/coral/transcripts');
+    expect(moved).toMatchObject({ transcripts: '/s/coral/transcripts', notices: '/s/coral/notices.yaml' });
   });
 });

@@ -1,8 +1,8 @@
-import { durationField, loadPrivateYamlFile, Secret, secretField } from '@coral/config';
+import { durationField, loadPrivateYamlFile, Secret } from '@coral/config';
 import { CoralError } from '@coral/errors';
-import { providerNames } from '@coral/llm';
 import { parseDuration } from '@coral/model';
 import { z } from 'zod';
+import { aiSchema } from './ai-config.js';
 
 export const colonyIdPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 export const endpointPattern = /^(\[[0-9A-Fa-f:.]+\]|[^\s/:@]+):\d{1,5}$/;
@@ -18,19 +18,6 @@ const referenceField = z.string({ error: 'expected env://NAME' }).transform((tex
     ctx.addIssue({ code: 'custom', message: thrown.message, params: { reason: thrown.reason, next } });
     return z.NEVER;
   }
-});
-
-const aiSchema = z.strictObject({
-  provider: z.enum(providerNames),
-  api_key: secretField().optional(),
-  model: z.string().min(1).max(200).optional(),
-  max_tokens: z.int().min(1).max(1_000_000).optional(),
-  temperature: z.number().min(0).max(2).optional(),
-  stream: z.boolean().default(true),
-  endpoint: z.url({ protocol: /^https?$/, error: 'expected an http:// or https:// address' }).optional(),
-  context_length: z.int().min(512).max(100_000_000).optional(),
-  model_path: z.string().min(1).optional(),
-  threads: z.int().min(1).max(1_024).optional(),
 });
 
 const colonySchema = z.strictObject({
@@ -54,7 +41,6 @@ export const cliConfigSchema = z.strictObject({
 });
 
 export type CliConfig = z.output<typeof cliConfigSchema>;
-export type AiConfig = NonNullable<CliConfig['ai']>;
 export type ColonyEntry = CliConfig['colonies'][number];
 
 function refuseTwins(colonies: readonly { id: string }[], ctx: z.RefinementCtx): void {

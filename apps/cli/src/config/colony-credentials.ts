@@ -1,20 +1,13 @@
-import { Secret, secretField } from '@coral/config';
+import type { Secret } from '@coral/config';
 import { CoralError } from '@coral/errors';
-import { Document, parseDocument } from 'yaml';
-import { z } from 'zod';
-import { readFile } from 'node:fs/promises';
-import { colonyIdPattern, loadIfThere, type ColonyEntry } from './cli-config.js';
-import { writePrivateFile } from './private-file.js';
-
-const credentialsSchema = z.strictObject({
-  tokens: z.record(z.string().regex(colonyIdPattern, 'expected the id of a colony'), secretField()).default({}),
-});
+import type { ColonyEntry } from './cli-config.js';
+import { keepSecret, loadCredentials } from './credentials-file.js';
 
 /** The API token for a colony: what the config refers to, else what `colony add` kept. */
 export async function tokenFor(colony: ColonyEntry, credentialsFile: string): Promise<Secret> {
   if (colony.token) return colony.token;
-  const kept = await loadIfThere(credentialsFile, credentialsSchema);
-  const token = kept?.tokens[colony.id];
+  const { tokens } = await loadCredentials(credentialsFile);
+  const token = Object.hasOwn(tokens, colony.id) ? tokens[colony.id] : undefined;
   if (token) return token;
   throw new CoralError({
     kind: 'unauthenticated',
@@ -25,12 +18,7 @@ export async function tokenFor(colony: ColonyEntry, credentialsFile: string): Pr
   });
 }
 
-/** Keeps a token for a colony; other tokens and comments stay. */
+/** Keeps a token for a colony; other secrets and comments stay. */
 export async function keepToken(credentialsFile: string, colonyId: string, token: Secret): Promise<void> {
-  const before = await loadIfThere(credentialsFile, credentialsSchema);
-  const document = before
-    ? parseDocument(await readFile(credentialsFile, 'utf8'))
-    : new Document({ tokens: {} }, { version: '1.2' });
-  document.setIn(['tokens', colonyId], token.reveal());
-  await writePrivateFile(credentialsFile, document.toString());
+  await keepSecret(credentialsFile, ['tokens', colonyId], token);
 }
