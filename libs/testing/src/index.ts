@@ -14,3 +14,5 @@ export {
 export { playFault, type HttpFault, type Wording } from './llm/http-faults.js';
 export { WireServer, type RecordedRequest, type WireHandler } from './llm/wire-server.js';
 export { countTokens, cutInPieces, playReply, type WireEvent } from './llm/play-reply.js';
+export { OpenAiServer } from './llm/openai-server.js';
+export { AnthropicServer } from './llm/anthropic-server.js';
