@@ -1,8 +1,8 @@
+import { injections } from '@coral/testing';
 import { toolDefinitions } from '@coral/tools';
 import { describe, expect, it } from 'vitest';
 import { Fence, makeVisible, trimResult, unfence } from './fence.js';
 import type { ModelEvent, ModelRequest, ToolCall } from './provider.js';
-import { injections } from './spec-support/injections.js';
 import { outcomesOf, run, unmatchedIn } from './spec-support/run-conversation.js';
 import { call, ScriptedModel, text } from './spec-support/scripted-model.js';
 import { systemPrompt } from './system-prompt.js';

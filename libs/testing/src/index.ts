@@ -16,3 +16,4 @@ export { WireServer, type RecordedRequest, type WireHandler } from './llm/wire-s
 export { countTokens, cutInPieces, playReply, type WireEvent } from './llm/play-reply.js';
 export { OpenAiServer } from './llm/openai-server.js';
 export { AnthropicServer } from './llm/anthropic-server.js';
+export { injections, type Injection, type InjectionGoal, type InjectionPlace } from './injections/injections.js';

@@ -1,6 +1,6 @@
 import type { Injection } from './injection.js';
-import { wantingCalls } from './injections-calls.js';
-import { wantingWords } from './injections-words.js';
+import { wantingCalls } from './wanting-calls.js';
+import { wantingWords } from './wanting-words.js';
 
 export type { Injection, InjectionGoal, InjectionPlace } from './injection.js';
 

@@ -38,5 +38,6 @@ export function injection(
 }
 
 export const one = (name: string, args: Record<string, unknown> = {}): Calls => [{ name, args }];
-export const sql = (query: string, more: Record<string, unknown> = {}): Calls =>
-  one('coral_fetch_live', { query, ...more });
+/** At an agent that is known, unless `more` names another. */
+export const sql = (text: string, more: Record<string, unknown> = {}): Calls =>
+  one('coral_fetch_live', { agent_id: 'AGENT', sql_query: text, ...more });
