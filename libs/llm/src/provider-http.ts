@@ -16,6 +16,9 @@ export const maxErrorBytes = 64 * 1024;
 /** What an SDK says about a request and we let through; the rest would tell a server about the laptop, or the environment decide. */
 const passed = ['accept', 'content-type', 'user-agent'];
 
+/** How long the end of a body is waited for whose last event has been read. */
+const lingerMs = 250;
+
 /** Plain HTTP stays on this machine: never through a proxy, whatever Node was told. HTTPS may: a tunnel sees no key. */
 const httpAgent = new HttpAgent({ keepAlive: true });
 
@@ -70,7 +73,7 @@ function send(url: URL, http: ProviderHttp, init: RequestInit, body: string | un
   };
   return new Promise((resolve, reject) => {
     const request = isTls ? requestHttps(url, options, resolve) : requestHttp(url, options, resolve);
-    request.once('error', (error) => reject(isAbort(error) ? error : unreachable(http, error)));
+    request.on('error', (error) => reject(isAbort(error) ? error : unreachable(http, error)));
     request.end(body);
   });
 }
@@ -111,7 +114,7 @@ function checkIsStream(http: ProviderHttp, message: IncomingMessage): void {
 async function* streamOf(message: IncomingMessage, http: ProviderHttp): AsyncGenerator<Uint8Array> {
   let seen = 0;
   try {
-    for await (const chunk of message as AsyncIterable<Buffer>) {
+    for await (const chunk of message.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       seen += chunk.length;
       if (seen > maxStreamBytes) throw protocol(http, `sent more than ${maxStreamBytes >> 20} MiB in one answer`);
       yield chunk;
@@ -120,8 +123,20 @@ async function* streamOf(message: IncomingMessage, http: ProviderHttp): AsyncGen
     if (isAbort(thrown) || thrown instanceof CoralError) throw thrown;
     throw failed(http, 'provider_stream_cut', 'broke off the connection in the middle of its answer', thrown);
   } finally {
-    message.destroy();
+    leave(message);
   }
+}
+
+/**
+ * Protocols say their end before the connection does. The rest is read for a moment, so that the connection can serve the
+ * next request; a peer that goes on is left.
+ */
+function leave(message: IncomingMessage): void {
+  if (message.destroyed) return;
+  message.on('error', () => message.destroy());
+  message.resume();
+  const timer = setTimeout(() => message.destroy(), lingerMs);
+  message.once('close', () => clearTimeout(timer));
 }
 
 /** An error's body counts only as far as it is read: one that breaks off leaves the status, which says more. */

@@ -20,6 +20,8 @@ export type WireHandler = (request: RecordedRequest, response: ServerResponse) =
 /** An HTTP server on a free port of the loopback that keeps every request it got. */
 export class WireServer {
   readonly requests: RecordedRequest[] = [];
+  /** Connections that were ever made. */
+  connectionsSeen = 0;
   private readonly sockets = new Set<Socket>();
   private readonly server = createServer((request, response) => void this.serve(request, response));
   private waiting: { count: number; resolve: () => void }[] = [];
@@ -28,6 +30,7 @@ export class WireServer {
 
   constructor(private readonly handle: WireHandler) {
     this.server.on('connection', (socket: Socket) => {
+      this.connectionsSeen += 1;
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
       socket.on('error', () => socket.destroy());
