@@ -216,6 +216,7 @@ class Loop {
     if (unshown !== '') this.emit({ type: 'text', text: unshown });
     const unsupported = findUnsupported(text, {
       texts: [...this.sources, ...this.earlier(), JSON.stringify(this.diagnosis ?? '')],
+      words: this.options.tools.flatMap(wordsOf),
     });
     return {
       answer,
@@ -246,6 +247,10 @@ class Loop {
     // A claim that was cut short, or that names what no tool returned, is not confirmed.
     return claimed === 'CONFIRMED' && (unsupported.length > 0 || partial) ? 'LIKELY' : claimed;
   }
+}
+
+function wordsOf({ name, inputSchema: { properties } }: ToolDefinition): string[] {
+  return [name, ...Object.keys(typeof properties === 'object' && properties !== null ? properties : {})];
 }
 
 function verdictIn(text: string): Verdict | undefined {
