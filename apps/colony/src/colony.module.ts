@@ -15,10 +15,12 @@ import { EnrollModule } from './enroll/enroll.module.js';
 import type { AgentRepository } from './enroll/agent.repository.js';
 import type { AgentRoster } from './enroll/agent-roster.js';
 import { EphemeralModule } from './ephemeral/ephemeral.module.js';
+import { HttpModule } from './http/http.module.js';
 import { InsightModule } from './insight/insight.module.js';
 import { McpModule } from './mcp/mcp.module.js';
 import { MeshModule } from './mesh/mesh.module.js';
 import { OpsModule } from './ops/ops.module.js';
+import { PublicModule } from './public/public.module.js';
 import { RbacModule } from './rbac/rbac.module.js';
 import { TelemetryModule } from './telemetry/telemetry.module.js';
 
@@ -35,6 +37,7 @@ export interface Opened extends Foundation {
 export class ColonyModule {
   static of({ db, store, agents, roster, ...foundation }: Opened): DynamicModule {
     const telemetry = TelemetryModule.forStore({ store, registry: roster, clock: foundation.clock });
+    const mcp = McpModule.of(telemetry);
     return {
       module: ColonyModule,
       imports: [
@@ -47,7 +50,9 @@ export class ColonyModule {
         EnrollModule.of(agents, roster),
         EphemeralModule,
         telemetry,
-        McpModule.of(telemetry),
+        PublicModule,
+        mcp,
+        HttpModule.of(mcp),
         InsightModule,
         AdminModule,
         OpsModule,

@@ -19,8 +19,10 @@ import { AgentRoster } from './enroll/agent-roster.js';
 import { EphemeralService } from './ephemeral/ephemeral.service.js';
 import { LeaseEnds } from './ephemeral/lease-ends.js';
 import { LeaseReaper } from './ephemeral/lease-reaper.js';
+import { HttpDoors } from './http/http-doors.js';
 import { ColonyMesh } from './mesh/colony-mesh.js';
 import { Readiness } from './ops/readiness.js';
+import { PublicAddress } from './public/public-address.js';
 import { version } from './version.js';
 
 /** Calls in progress when the colony is told to stop have this long. */
@@ -112,6 +114,7 @@ async function open({ app, doors, config, logger }: Opening): Promise<ReadyLine>
   const mesh = app.get(ColonyMesh);
   const ca = app.get(CertificateAuthority);
   const ports = app.get(BindPort);
+  const address = app.get(PublicAddress);
   await doors.connect(app);
   const ops = await listenForOperations(app, ports, config);
   app.get(AgentRoster).admitAll(mesh);
@@ -123,7 +126,12 @@ async function open({ app, doors, config, logger }: Opening): Promise<ReadyLine>
     ports,
     ca,
     mesh: mesh.mesh,
-    announce: (at) => mesh.announce(at),
+    http: app.get(HttpDoors),
+    names: address.names,
+    announce: (at) => {
+      mesh.announce(at);
+      address.announce(at);
+    },
   });
   await app.get(AuditLog).append({
     kind: 'colony.started',

@@ -6,6 +6,7 @@ import type { CertificateAuthority } from '@coral/auth';
 import type { Mesh } from '@coral/mesh';
 import { colonyV1, grpcServerOptions } from '@coral/rpc';
 import { openAdminDoor } from './admin-door.js';
+import type { HttpDoors } from '../http/http-doors.js';
 import type { BindPort, ListenAddress } from './bind-port.js';
 import { GrpcStrategy } from './grpc-strategy.js';
 import { openMeshDoor } from './mesh-door.js';
@@ -29,11 +30,14 @@ export interface DoorOptions {
   ports: BindPort;
   ca: CertificateAuthority;
   mesh: Mesh;
+  http: HttpDoors;
+  /** Names for the certificate of the public door. */
+  names: readonly string[];
   /** Told host:port of the public door before anybody can come in through it. */
   announce(endpoint: string): void;
 }
 
-/** The colony's three gRPC doors: to the world, to the mesh, to its administrator. */
+/** The colony's three doors: to the world, to the mesh, to its administrator. */
 export class Doors {
   private readonly servers = {
     public: new Server(grpcServerOptions),
@@ -54,8 +58,9 @@ export class Doors {
   /** The public one last: who gets in there may use the others. Returns host:port of it. */
   async openAll(options: DoorOptions): Promise<string> {
     this.open.push(await openAdminDoor(this.servers.admin, join(options.dataDirectory, 'admin.sock')));
-    this.open.push(await openMeshDoor(this.servers.mesh, options.mesh));
-    const door = await openPublicDoor(this.servers.public, options);
+    const { http } = options;
+    this.open.push(await openMeshDoor(this.servers.mesh, http.mesh, options.mesh));
+    const door = await openPublicDoor(this.servers.public, { ...options, http: http.public });
     this.open.push(door);
     return door.endpoint;
   }

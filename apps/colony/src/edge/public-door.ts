@@ -1,8 +1,9 @@
-import { hostname } from 'node:os';
+import type { TLSSocket } from 'node:tls';
 import type { Server } from '@grpc/grpc-js';
 import type { CertificateAuthority } from '@coral/auth';
 import { serveTls } from '@coral/rpc';
 import type { TlsServer } from '@coral/rpc';
+import type { HttpDoor } from '../http/http-door.js';
 import type { BindPort, ListenAddress } from './bind-port.js';
 
 /** A fresh leaf this often; each is good for 90 days, so a colony that never restarts is never without one. */
@@ -21,13 +22,19 @@ export async function openPublicDoor(
     listen: ListenAddress;
     ports: BindPort;
     ca: CertificateAuthority;
+    /** For the certificate: what clients may call this machine. */
+    names: readonly string[];
+    /** Absent: HTTP/1.1 is refused. */
+    http: HttpDoor | undefined;
     announce(endpoint: string): void;
   },
 ): Promise<PublicDoor> {
-  const { listen, ports, ca } = options;
-  const names = namesOf(listen.host);
+  const { listen, ports, ca, http } = options;
+  const names = [...options.names];
+  const onHttp1 = (socket: TLSSocket): void =>
+    http?.accept(socket, { peer: undefined, remoteAddress: socket.remoteAddress ?? '' });
   const tls: TlsServer = await ports.bind('listen', listen, async ({ host, port }) =>
-    serveTls(server, { ...(await ca.issueServer(names)), host, port }),
+    serveTls(server, { ...(await ca.issueServer(names)), host, port, ...(http === undefined ? {} : { onHttp1 }) }),
   );
   const renewal = setInterval(
     () => void ca.issueServer(names).then((leaf) => tls.renew(leaf)),
@@ -40,16 +47,7 @@ export async function openPublicDoor(
     endpoint,
     close: async (graceMs) => {
       clearInterval(renewal);
-      await tls.close(graceMs);
+      await Promise.all([tls.close(graceMs), http?.close(graceMs)]);
     },
   };
-}
-
-const anyAddress = new Set(['0.0.0.0', '::']);
-
-/** What clients may call this machine. */
-function namesOf(host: string): string[] {
-  const own = /^[a-z0-9-]+(\.[a-z0-9-]+)*$/i.test(hostname()) ? [hostname()] : [];
-  const names = [...(anyAddress.has(host) ? [] : [host]), 'localhost', '127.0.0.1', '::1', ...own];
-  return [...new Set(names)];
 }

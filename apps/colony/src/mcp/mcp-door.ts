@@ -1,20 +1,35 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { CoralError } from '@coral/errors';
+import type { Permission } from '@coral/model';
 import type { MalformedRequest, Stranger, ToolPath, ToolRequest } from '@coral/tool-path';
-import type { ToolDefinition } from '@coral/tools';
+import type { ToolDefinition, ToolErrorBody } from '@coral/tools';
 import { maxFrameBytes, maxFrameDepth, readFrame } from './json-frame.js';
 import type { FrameProblem } from './json-frame.js';
-import { protocolError, UnknownTool } from './mcp-adapter.js';
-import type { McpAdapter, McpCalls } from './mcp-adapter.js';
+import { errorIn, protocolError, UnknownTool } from './mcp-adapter.js';
+import type { McpAdapter, McpCalls, McpFrame, McpReply } from './mcp-adapter.js';
+import { dataOf } from './server-sent-events.js';
 
 /** Who is at the door, as far as the transport knows. */
 export interface DoorCaller extends Stranger {
   idempotencyKey: string | undefined;
+  /** What the client calls itself, where the protocol does not tell. Recorded, never believed. */
+  userAgent?: string;
+}
+
+/** Only the scope of the caller's token stands in the way: said by HTTP's own means (403), as the new era's clients expect. */
+export class ScopeMissing extends CoralError {
+  readonly scope: Permission;
+
+  constructor({ error }: ToolErrorBody, scope: Permission) {
+    super({ ...error, kind: 'permission_denied' });
+    this.scope = scope;
+  }
 }
 
 type Path = Pick<ToolPath, 'call' | 'refuse' | 'visibleTools'>;
 
-const problems: Record<FrameProblem, { code: 'parse_error' | 'invalid_request'; message: string }> = {
-  too_large: { code: 'invalid_request', message: `The message is larger than ${maxFrameBytes} bytes.` },
+const problems: Record<FrameProblem, { code: 'parse_error' | 'invalid_request'; status?: number; message: string }> = {
+  too_large: { code: 'invalid_request', status: 413, message: `The message is larger than ${maxFrameBytes} bytes.` },
   too_deep: { code: 'invalid_request', message: `The message is nested deeper than ${maxFrameDepth} levels.` },
   not_json: { code: 'parse_error', message: 'The message is not JSON in UTF-8.' },
   not_an_object: {
@@ -22,6 +37,9 @@ const problems: Record<FrameProblem, { code: 'parse_error' | 'invalid_request'; 
     message: 'The message is not one JSON-RPC object; batches are not served.',
   },
 };
+
+/** SEP-2243: headers and body of an HTTP request disagree. */
+const headerMismatch = -32_020;
 
 /** Between a transport and the one tool path: who is not authenticated hears nothing else, and no attempt is without a row. */
 export class McpDoor {
@@ -37,28 +55,69 @@ export class McpDoor {
   async *exchange(bytes: Uint8Array, caller: DoorCaller, signal: AbortSignal): AsyncGenerator<Buffer> {
     const frame = readFrame(bytes);
     if (frame.problem !== undefined) {
-      const { code, message } = problems[frame.problem];
-      await this.refuse(caller, `malformed_${frame.problem}`, message);
-      yield protocolError(code, message).json;
+      yield (await this.refuseFrame(frame.problem, caller)).json;
       return;
     }
     const { message } = frame;
-    // The tool path verifies the caller of a tool call itself, with the call's own row; for the rest it happens here.
-    const tools = message['method'] === 'tools/call' ? undefined : await this.visibleTools(caller);
-    let reachedPath = false;
-    const calls: McpCalls = {
-      listTools: async () => tools ?? (await this.visibleTools(caller)),
-      callTool: async (name, args, clientInfo) => {
-        reachedPath = true;
-        return await this.call({ name, args, signal, ...known({ clientInfo }), ...requestOf(caller) });
-      },
-    };
-    for await (const { json, error } of this.adapter.exchange(message, calls, signal)) {
-      if (error !== undefined && !reachedPath) {
-        await this.refuse(caller, 'malformed_json_rpc', `JSON-RPC error ${error.code}: ${error.message}`, message);
-      }
+    const attempt = await this.begin(message, caller, signal);
+    for await (const { json, error } of this.adapter.exchange(message, attempt.calls, signal)) {
+      if (error !== undefined) await attempt.refuseUnlessCalled(error);
       yield json;
     }
+  }
+
+  /** The same over HTTP, where the client's headers must agree with its message, and both eras are served. */
+  async respond(
+    bytes: Uint8Array,
+    headers: IncomingHttpHeaders,
+    caller: DoorCaller,
+    signal: AbortSignal,
+  ): Promise<McpReply> {
+    const frame = readFrame(bytes);
+    if (frame.problem !== undefined) {
+      const { json } = await this.refuseFrame(frame.problem, caller);
+      const { status = 400 } = problems[frame.problem];
+      return { status, headers: { 'content-type': 'application/json' }, json: json.toString() };
+    }
+    const { message } = frame;
+    const attempt = await this.begin(message, caller, signal);
+    const reply = await this.adapter.respond(message, headers, attempt.calls, signal);
+    if (attempt.wasCalled()) return reply;
+    if (reply.events !== undefined) return { ...reply, events: refusingErrors(reply.events, attempt) };
+    const error = reply.json === undefined ? undefined : errorIn(reply.json);
+    if (error !== undefined) await attempt.refuseUnlessCalled(error);
+    return reply;
+  }
+
+  private async begin(message: Record<string, unknown>, caller: DoorCaller, signal: AbortSignal): Promise<Attempt> {
+    // The tool path verifies the caller of a tool call itself, with the call's own row; for the rest it happens here.
+    const tools = message['method'] === 'tools/call' ? undefined : await this.visibleTools(caller);
+    let called = false;
+    return {
+      wasCalled: () => called,
+      refuseUnlessCalled: async ({ code, message: text }) => {
+        if (called) return;
+        const reason = code === headerMismatch ? 'malformed_header_mismatch' : 'malformed_json_rpc';
+        await this.refuse(caller, reason, `JSON-RPC error ${code}: ${text}`, message);
+      },
+      calls: {
+        listTools: async () => tools ?? (await this.visibleTools(caller)),
+        callTool: async (name, args, clientInfo = caller.userAgent, era) => {
+          called = true;
+          const answer = await this.call({ name, args, signal, ...known({ clientInfo }), ...requestOf(caller) });
+          if (answer.missingScope !== undefined && era === 'modern' && caller.door === 'http') {
+            throw new ScopeMissing(answer.body as ToolErrorBody, answer.missingScope);
+          }
+          return answer;
+        },
+      },
+    };
+  }
+
+  private async refuseFrame(problem: FrameProblem, caller: DoorCaller): Promise<McpFrame> {
+    const { code, message } = problems[problem];
+    await this.refuse(caller, `malformed_${problem}`, message);
+    return protocolError(code, message);
   }
 
   private visibleTools(caller: DoorCaller): Promise<ToolDefinition[]> {
@@ -96,6 +155,22 @@ export class McpDoor {
       ...(args === undefined ? {} : { args }),
     };
     await this.path.refuse(request, new CoralError({ kind: 'invalid_argument', reason, message }));
+  }
+}
+
+interface Attempt {
+  calls: McpCalls;
+  /** Whether the tool path has seen it: then its rows are there. */
+  wasCalled(): boolean;
+  refuseUnlessCalled(error: { code: number; message: string }): Promise<void>;
+}
+
+async function* refusingErrors(events: AsyncIterable<string>, attempt: Attempt): AsyncGenerator<string> {
+  for await (const event of events) {
+    const data = dataOf(event);
+    const error = data === '' ? undefined : errorIn(data);
+    if (error !== undefined) await attempt.refuseUnlessCalled(error);
+    yield event;
   }
 }
 

@@ -14,6 +14,7 @@ import { MeshAgentCaller } from '../enroll/agent-caller.js';
 import { AgentRoster } from '../enroll/agent-roster.js';
 import { LeaseEnds } from '../ephemeral/lease-ends.js';
 import { LeaseRepository } from '../ephemeral/lease.repository.js';
+import { PublicAddress } from '../public/public-address.js';
 import { PolicyInForce } from '../rbac/policy-in-force.js';
 import { McpAdapter } from './mcp-adapter.js';
 import { McpController } from './mcp.controller.js';
@@ -56,6 +57,7 @@ type ToolHandlers = ReturnType<typeof createToolHandlers>;
         AccessTokens,
         LeaseRepository,
         LeaseEnds,
+        PublicAddress,
         PolicyInForce,
         AuditLog,
         AgentRoster,
@@ -68,6 +70,7 @@ type ToolHandlers = ReturnType<typeof createToolHandlers>;
         tokens: AccessTokens,
         leases: LeaseRepository,
         ends: LeaseEnds,
+        address: PublicAddress,
         policy: PolicyInForce,
         audit: AuditLog,
         agents: AgentRoster,
@@ -76,7 +79,8 @@ type ToolHandlers = ReturnType<typeof createToolHandlers>;
         logger: JsonLogger,
       ) =>
         new ToolPath({
-          verifyToken: (token, now) => tokens.verify(token, now),
+          verifyToken: (token, now, audience) =>
+            tokens.verify(token, now, audience === 'mesh' ? 'mesh' : { resource: address.resource }),
           lease: (agentId) => {
             const lease = leases.findAlive(agentId);
             return lease && { expiresAt: lease.expiresAt, keyId: lease.seat?.keyId };
@@ -103,6 +107,7 @@ type ToolHandlers = ReturnType<typeof createToolHandlers>;
     },
   ],
   controllers: [McpController],
+  exports: [McpDoor],
 })
 export class McpModule {
   /** `telemetry` is the module that holds the store the tools answer from. */

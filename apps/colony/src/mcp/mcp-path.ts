@@ -1,0 +1,2 @@
+/** Where MCP is served, on every HTTP door. */
+export const mcpPath = '/mcp';
