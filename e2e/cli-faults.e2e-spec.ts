@@ -68,7 +68,7 @@ describe('faults of the CLI: input, reason, exit code, next step', () => {
       1,
       /^/,
     ],
-    ['an unusable provider', { args: ['ask', 'x', '--model', 'anthropic'] }, 'provider_unusable', 78, /builtin/],
+    ['an unusable provider', { args: ['ask', 'x', '--model', 'google'] }, 'provider_unusable', 78, /builtin/],
     [
       'the key of a provider unset',
       {

@@ -180,7 +180,7 @@ export const laptopFaults: Fault[] = [
   },
   {
     input: 'a configured provider that cannot be used',
-    see: alex(['ask', 'Is anything wrong?'], { more: 'ai: {provider: anthropic}\n' }),
+    see: alex(['ask', 'Is anything wrong?'], { more: 'ai: {provider: google}\n' }),
     kind: 'failed_precondition',
     reason: 'provider_unusable',
     exit: 78,

@@ -26,6 +26,7 @@ export interface ProviderSettings {
 /** SDKs take a tenth of a second and more to load: only the chosen one is. */
 const loaders: Partial<Record<ProviderName, (settings: ProviderSettings) => Promise<Provider>>> = {
   builtin: async () => new (await import('./builtin.js')).BuiltinProvider(),
+  anthropic: async (settings) => (await import('./anthropic.js')).createAnthropic(settings),
   openai: async (settings) => (await import('./openai.js')).createOpenAi(settings),
 };
 

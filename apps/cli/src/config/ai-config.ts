@@ -6,6 +6,8 @@ import { z } from 'zod';
 export const endpointField = z
   .url({ protocol: /^https?$/, error: 'expected an http:// or https:// address' })
   .refine((text) => {
+    // zod asks this of what is no address, too.
+    if (!URL.canParse(text)) return true;
     const { username, password, search, hash } = new URL(text);
     return `${username}${password}${search}${hash}` === '';
   }, 'expected an address alone, without user, password or what follows ? and #');
