@@ -2,7 +2,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
 import { CoralError, type ErrorKind } from '@coral/errors';
 import { connectMcp, type CallPolicy, type McpConnection } from '@coral/mcp-client';
-import { openDirectMesh } from '@coral/mesh';
+import { openDirectMesh, type Mesh } from '@coral/mesh';
 import { agentIdOf, keyIdOf, type Clock, type Duration } from '@coral/model';
 import { durationToProto, openMeshChannel, type colonyV1 } from '@coral/rpc';
 import type { ColonyApi } from '../colony/colony-api.js';
@@ -24,25 +24,41 @@ export interface LeaseOptions {
   callPolicy?: Partial<CallPolicy>;
 }
 
+/** A place on the mesh, until it is given back or ends. */
+export interface MeshAccess {
+  readonly agentId: string;
+  /** For the colony's doors inside the mesh. */
+  readonly token: string;
+  readonly mesh: Mesh;
+  /** The colony's address inside the mesh, and the port of its gRPC door there. */
+  readonly colony: { host: string; grpcPort: number };
+  /** How long the colony was asked to honour it. */
+  readonly livesMs: number;
+  /** Until the colony stops honouring it; negative after that. */
+  remainingMs(): number;
+  /** Gives all of it back, in reverse order; twice is once. Never throws: the TTL ends what could not be released. */
+  close(): Promise<void>;
+}
+
 /** A place on the mesh for one question, and the colony's tools behind it. */
 export interface MeshLease {
   readonly agentId: string;
   readonly tools: McpConnection;
   /** True from the moment the colony stops honouring it. */
   isOver(): boolean;
-  /** Gives all of it back, in reverse order; twice is once. Never throws: the TTL ends what could not be released. */
+  /** As {@link MeshAccess.close}. */
   close(): Promise<void>;
 }
 
-/** Key pair → lease → mesh → tools. Whatever was reached when something fails, or `signal` aborts, is given back. */
-export async function openLease(options: LeaseOptions): Promise<MeshLease> {
+/** Key pair → lease → mesh. Whatever was reached when something fails, or `signal` aborts, is given back. */
+export async function openMeshAccess(options: Omit<LeaseOptions, 'callPolicy'>): Promise<MeshAccess> {
   const { colony, purpose, ttl, clock, signal } = options;
   const keyPair = newWireGuardKeyPair();
   // Known before the colony says so: an answer that gets lost can still be released.
   const agentId = agentIdOf(keyPair.publicKey, 'eph');
   const certificate = await newSelfSigned(agentId);
   const stack = new AsyncDisposableStack();
-  const close = onceQuietly(() => Promise.race([stack.disposeAsync(), patience(closeLimitMs)]));
+  const close = closer(stack);
   stack.defer(() => void keyPair.privateKey.fill(0));
   try {
     signal.throwIfAborted();
@@ -69,30 +85,56 @@ export async function openLease(options: LeaseOptions): Promise<MeshLease> {
       addresses: [settings.colonyAddressV4, settings.colonyAddressV6].filter((address) => address !== ''),
       direct: { certificateSha256: direct.certificateSha256, endpoint: direct.endpoint },
     });
-    const { host, port } = splitEndpoint(granted.colonyMcpEndpoint);
-    const channel = await openMeshChannel(mesh, host, port);
-    stack.defer(() => channel.close());
+    const { host, port: grpcPort } = splitEndpoint(granted.colonyMcpEndpoint);
     // What was asked for counts from here; only without it the colony's clock has to be believed.
     const grantedMs = expiresAt - startedAt.wall;
     const livesMs = ttl ?? (grantedMs > 0 ? grantedMs : Infinity);
-    const isOver = () =>
-      clock.monotonic() - startedAt.monotonic >= livesMs || disowned.has(channel.lastDialError()?.reason ?? '');
-    const tools = await connectMcp({
-      channel,
+    return {
+      agentId,
       token: granted.accessToken,
-      client: { name: 'coral', version },
-      policy: { clock, isOver, ...options.callPolicy },
-      signal,
-    });
-    stack.defer(() => tools.close());
-    return { agentId, tools, isOver, close };
+      mesh,
+      colony: { host, grpcPort },
+      livesMs,
+      remainingMs: () => livesMs - (clock.monotonic() - startedAt.monotonic),
+      close,
+    };
   } catch (thrown) {
     await close();
     throw thrown;
   }
 }
 
-/** Dials end like this when the colony is there but does not take this lease any more: no retry will change that. */
+/** Key pair → lease → mesh → tools. Whatever was reached when something fails, or `signal` aborts, is given back. */
+export async function openLease(options: LeaseOptions): Promise<MeshLease> {
+  const { clock, signal } = options;
+  const access = await openMeshAccess(options);
+  const stack = new AsyncDisposableStack();
+  stack.defer(() => access.close());
+  const close = closer(stack);
+  try {
+    const channel = await openMeshChannel(access.mesh, access.colony.host, access.colony.grpcPort);
+    stack.defer(() => channel.close());
+    const isOver = () => access.remainingMs() <= 0 || isDisowned(channel.lastDialError());
+    const tools = await connectMcp({
+      channel,
+      token: access.token,
+      client: { name: 'coral', version },
+      policy: { clock, isOver, ...options.callPolicy },
+      signal,
+    });
+    stack.defer(() => tools.close());
+    return { agentId: access.agentId, tools, isOver, close };
+  } catch (thrown) {
+    await close();
+    throw thrown;
+  }
+}
+
+/** True for a dial that failed because the colony does not take this lease any more: no retry will change that. */
+export function isDisowned(thrown: unknown): boolean {
+  return thrown instanceof CoralError && disowned.has(thrown.reason);
+}
+
 const disowned = new Set(['mesh_refused', 'mesh_unknown_peer', 'mesh_peer_gone']);
 
 function readGrant({ mesh, expiresAt }: colonyV1.RequestEphemeralAccessResponse) {
@@ -121,6 +163,10 @@ function badGrant(why: string): CoralError {
     message: `The colony gave a lease that cannot be used: ${why}.`,
     next: 'Compare the versions of coral and of the colony.',
   });
+}
+
+function closer(stack: AsyncDisposableStack): () => Promise<void> {
+  return onceQuietly(() => Promise.race([stack.disposeAsync(), patience(closeLimitMs)]));
 }
 
 /** Does not keep a process alive that has nothing else to do. */

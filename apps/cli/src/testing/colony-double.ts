@@ -23,9 +23,11 @@ import {
   type TlsServer,
 } from '@coral/rpc';
 import { toolDefinitions, type ToolName } from '@coral/tools';
+import { HttpDoor, type Post } from './http-door.js';
 
 const meshAddress = '10.137.0.1';
 const mcpPort = 9_000;
+const mcpHttpPort = 9_080;
 
 export interface GrantedLease {
   agentId: string;
@@ -61,6 +63,10 @@ export class ColonyDouble implements AsyncDisposable {
   defaultTtlMs = 300_000;
   tool: ToolScript = async () => ({ error: { kind: 'not_found', reason: 'no_script', message: 'No script.' } });
   refuseAccess: CoralError | undefined;
+  /** What came to the HTTP door. */
+  readonly posts: Post[] = [];
+  /** May answer a post itself: true when it has. */
+  onPost: (post: Post) => boolean = () => false;
   /** Asked before a lease is given back: a promise that does not resolve is a colony that hangs. */
   beforeRelease: () => Promise<void> = async () => undefined;
   onGranted: (lease: GrantedLease) => void = () => undefined;
@@ -111,6 +117,9 @@ export class ColonyDouble implements AsyncDisposable {
     const meshServer = new MeshGrpcServer(tools);
     stack.defer(() => meshServer.close(0));
     await mesh.listen(mcpPort, meshServer.serve);
+    const http = new HttpDoor((post) => self().answerPost(post));
+    stack.defer(() => http.close());
+    await mesh.listen(mcpHttpPort, http.serve);
     double = new ColonyDouble(`127.0.0.1:${tls.port}`, ca.fingerprint, keyPair, certificate, mesh, stack.move());
     return double;
   }
@@ -249,6 +258,18 @@ export class ColonyDouble implements AsyncDisposable {
     } catch (thrown) {
       call.emit('error', toServiceError(toCoralError(thrown)));
     }
+  }
+
+  /** A bare MCP handler behind a check of the token, nothing else. Undefined when the post was answered another way. */
+  private async answerPost(post: Post): Promise<Response | undefined> {
+    this.posts.push(post);
+    if (this.onPost(post)) return undefined;
+    const lease = this.granted.find(({ token }) => `Bearer ${token}` === post.headers['authorization']);
+    if (!lease || lease.expiresAt <= Date.now()) {
+      const error = { kind: 'unauthenticated', reason: 'lease_expired', message: 'The lease is over.' };
+      return Response.json({ error }, { status: 401 });
+    }
+    return this.mcpFor(lease, post.signal).fetch(post.request);
   }
 
   private mcpFor(lease: GrantedLease, signal: AbortSignal) {
