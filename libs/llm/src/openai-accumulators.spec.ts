@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 
 /** The scripted server is worth something only if the official SDK takes its streams for the real thing. */
 async function sdk(...replies: ScriptedReply[]) {
-  const server = await new OpenAiServer(new ModelScript(replies), { key: 'sk-test' }).start();
+  const server = await OpenAiServer.start(new ModelScript(replies), 'sk-test');
   const client = new OpenAI({ baseURL: server.endpoint, apiKey: 'sk-test', maxRetries: 0 });
   return { server, client };
 }
@@ -104,7 +104,7 @@ describe('the scripted Responses API', () => {
       { input: [{ type: 'reasoning', id: 'rs_1', summary: [] }, call, output] },
       /not found/,
     ],
-    ['an unknown field', { input: [], ...{ max_tokens: 5 } }, /Unknown parameter: 'max_tokens'/],
+    ['an unknown field', { input: [], max_tokens: 5 }, /Unknown parameter: 'max_tokens'/],
     [
       'a tool that is strict and has optional properties',
       { input: [], tools: request.tools.map((tool) => ({ ...tool, strict: true as never })) },

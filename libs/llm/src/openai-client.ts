@@ -5,6 +5,9 @@ import { providerFetch } from './provider-http.js';
 /** The SDK wants a key; the real one is set where the request leaves. */
 const placeholder = 'set-by-coral';
 
+/** Longer than any answer: silence is the loop's to judge. */
+const timeoutMs = 3_600_000;
+
 /** One request's client: what it sends, and whether the server's answer came to its end. */
 export interface Connection {
   client: OpenAI;
@@ -12,11 +15,18 @@ export interface Connection {
   isOver: () => boolean;
 }
 
+export interface ConnectOptions {
+  endpoint: URL;
+  key: string | undefined;
+  /** Ends the request. */
+  signal: AbortSignal;
+}
+
 /**
  * The official SDK with everything said, so that no `OPENAI_…` variable decides where questions go, under whose account or
  * what is logged. It tries once.
  */
-export function connect({ endpoint, key }: { endpoint: URL; key: string | undefined }): Connection {
+export function connect({ endpoint, key, signal }: ConnectOptions): Connection {
   let over = false;
   const send = providerFetch({
     provider: 'openai',
@@ -37,9 +47,11 @@ export function connect({ endpoint, key }: { endpoint: URL; key: string | undefi
     project: null,
     webhookSecret: null,
     maxRetries: 0,
+    timeout: timeoutMs,
     logLevel: 'off',
     fetch: async (input, init) => {
-      const response = await send(input, init);
+      // Not the SDK's own signal: it aborts whatever it has not read to the last byte, which costs the connection.
+      const response = await send(input, { ...init, signal });
       if (!response.ok || response.body === null) return response;
       const body = watched(response.body, () => {
         over = true;

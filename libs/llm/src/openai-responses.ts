@@ -115,6 +115,7 @@ class ResponsesReader implements ReplyReader {
   }
 
   *take(sent: unknown): Generator<ModelEvent> {
+    if (this.isWhole) return;
     const event = asObject(sent) ?? {};
     switch (event['type']) {
       case 'response.refusal.delta':

@@ -13,7 +13,7 @@ export interface ReplyReader {
   take(event: unknown): Iterable<ModelEvent>;
   /** The end of the reply was said. */
   readonly isWhole: boolean;
-  /** Nothing more is expected: the stream need not be read on. */
+  /** Nothing more is expected but the end of the stream. */
   readonly isDone: boolean;
   /** The stream is over. Throws unless the reply is whole. */
   end(): Iterable<ModelEvent>;

@@ -53,7 +53,7 @@ class OpenAiProvider implements Provider {
   async *respond(request: ModelRequest): AsyncGenerator<ModelEvent> {
     const { signal } = request;
     const key = this.http.key?.();
-    const { client, isOver } = connect({ endpoint: this.http.endpoint, key });
+    const { client, isOver } = connect({ endpoint: this.http.endpoint, key, signal });
     const reader = this.api.read(request);
     try {
       for await (const event of await this.api.open(client, request)) {

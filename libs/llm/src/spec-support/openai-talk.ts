@@ -25,7 +25,7 @@ export async function talk(
   } & AsyncDisposable
 > {
   const script = new ModelScript(steps);
-  const server = await new OpenAiServer(script, { key: canary }).start();
+  const server = await OpenAiServer.start(script, canary);
   const provider = createOpenAi(settingsFor(server.endpoint, { api, ...more }));
   return {
     server,

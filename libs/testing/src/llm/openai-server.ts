@@ -17,12 +17,16 @@ export class OpenAiServer extends WireServer {
   readonly refusals: string[] = [];
   private readonly apis = { '/v1/responses': new ResponsesWire(), '/v1/chat/completions': new ChatWire() };
 
-  /** `key`: the only one that is let in; absent: a server of one's own, which wants none and takes none. */
-  constructor(
+  private constructor(
     private readonly script: ModelScript,
-    private readonly o: { key?: string } = {},
+    private readonly key: string | undefined,
   ) {
     super((request, response) => this.answer(request, response));
+  }
+
+  /** `key`: the only one that is let in; absent: a server of one's own, which wants none and takes none. */
+  static async start(script: ModelScript, key?: string): Promise<OpenAiServer> {
+    return await new OpenAiServer(script, key).start();
   }
 
   /** What `ai.endpoint` is set to. */
@@ -63,7 +67,7 @@ export class OpenAiServer extends WireServer {
   }
 
   private checkKey({ headers }: RecordedRequest): void {
-    const { key } = this.o;
+    const { key } = this;
     const sent = headers.authorization;
     if (key === undefined && sent === undefined) return;
     if (key !== undefined && sent === `Bearer ${key}`) return;
