@@ -93,7 +93,8 @@ class AnthropicProvider implements Provider {
   ): AsyncGenerator<ModelEvent> {
     try {
       signal.throwIfAborted();
-      const response = await this.client.messages.create(params, { signal }).asResponse();
+      // What `messages.create` does, but for its lines on stderr: one at every step for a model that is to end soon.
+      const response = await this.client.post('/v1/messages', { body: params, stream: true, signal }).asResponse();
       for await (const event of Stream.rawEvents(response)) {
         yield* reply.take(event);
         if (reply.isWhole) return;

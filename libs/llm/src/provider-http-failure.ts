@@ -143,7 +143,7 @@ function retryAfter(headers: Headers | undefined): number | undefined {
   const seconds = numberIn(text);
   if (seconds !== undefined) return seconds * 1_000;
   const now = Date.parse(headers?.get('date') ?? '');
-  const at = Date.parse(text ?? '');
+  const at = text?.endsWith('GMT') === true ? Date.parse(text) : Number.NaN;
   return Number.isNaN(at) || Number.isNaN(now) ? undefined : Math.max(0, at - now);
 }
 

@@ -13,7 +13,7 @@ export {
 } from './llm/scripted-model.js';
 export { playFault, type HttpFault, type Wording } from './llm/http-faults.js';
 export { WireServer, type RecordedRequest, type WireHandler } from './llm/wire-server.js';
-export { countTokens, cutInPieces, playReply, type WireEvent } from './llm/play-reply.js';
+export { countTokens, cutInPieces, drained, playReply, type WireEvent } from './llm/play-reply.js';
 export { OpenAiServer } from './llm/openai-server.js';
 export { AnthropicServer } from './llm/anthropic-server.js';
 export { injections, type Injection, type InjectionGoal, type InjectionPlace } from './injections/injections.js';

@@ -159,7 +159,7 @@ const words: Wording = {
       .events.slice(0, 4)
       .map(({ text }) => text)
       .join(''),
-  delta: () => sse('content_block_delta', { index: 0, delta: { type: 'text_delta', text: 'and on '.repeat(16) } }),
+  delta: () => sse('content_block_delta', { index: 0, delta: { type: 'text_delta', text: 'and on '.repeat(1_000) } }),
   ping: () => sse('ping', {}),
 };
 

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
+import { drained } from './play-reply.js';
 
 /** Ways in which a server, or what stands before it, goes wrong without saying so in the provider's protocol. */
 export type HttpFault =
@@ -112,10 +113,9 @@ async function pour(response: ServerResponse, first: string, piece: string): Pro
 
 /** As fast as the peer reads, until it goes. */
 async function flow(response: ServerResponse, first: string, piece: string): Promise<void> {
-  const over = gone(response);
   response.write(first);
   while (!response.destroyed) {
-    if (!response.write(piece)) await Promise.race([once(response, 'drain'), over]);
+    if (!response.write(piece)) await drained(response);
     // A peer that has gone is noticed between turns of the event loop only.
     else await new Promise(setImmediate);
   }

@@ -21,9 +21,14 @@ export async function playReply(
     'cache-control': 'no-cache',
     ...o.headers,
   });
+  let { hold } = reply;
   for (const { text, delta } of events) {
     if (response.destroyed) return;
     await write(response, text, reply.byteByByte === true);
+    if (hold !== undefined && delta === hold.in) {
+      await Promise.race([hold.until, once(response, 'close')]);
+      hold = undefined;
+    }
     if (reply.break === undefined || delta !== reply.break.in) continue;
     await breakOff(response, reply.break.by, o.errorEvent);
     return;
@@ -62,12 +67,25 @@ async function breakOff(
 
 async function write(response: ServerResponse, text: string, byteByByte: boolean): Promise<void> {
   if (!byteByByte) {
-    if (!response.write(text)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+    if (!response.write(text)) await drained(response);
     return;
   }
   response.socket?.setNoDelay(true);
   for (const byte of Buffer.from(text)) {
     response.write(Buffer.of(byte));
     await new Promise(setImmediate);
+  }
+}
+
+/** Resolves when more may be written, or the peer has gone. */
+export async function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const ready = (): void => resolve();
+  response.on('drain', ready).on('close', ready);
+  try {
+    await promise;
+  } finally {
+    response.off('drain', ready).off('close', ready);
   }
 }

@@ -13,6 +13,8 @@ export interface RecordedRequest {
   body: string;
   /** Resolves when the exchange is over or the peer has gone: `true` when the whole answer went out. */
   over: Promise<boolean>;
+  /** Resolves when that many bytes of the answer are on their way. */
+  sent: (bytes: number) => Promise<void>;
 }
 
 export type WireHandler = (request: RecordedRequest, response: ServerResponse) => Promise<void>;
@@ -87,6 +89,7 @@ export class WireServer {
       rawHeaders: request.rawHeaders,
       body: Buffer.concat(chunks).toString('utf8'),
       over,
+      sent: (bytes) => onTheWay(response, bytes),
     };
     this.requests.push(recorded);
     const due = this.waiting.filter(({ count }) => count <= this.requests.length);
@@ -99,4 +102,10 @@ export class WireServer {
       response.destroy();
     }
   }
+}
+
+/** Looks again with each turn of the event loop: a response tells nobody what it wrote. */
+async function onTheWay(response: ServerResponse, bytes: number): Promise<void> {
+  const socket = response.socket;
+  while (socket !== null && !socket.destroyed && socket.bytesWritten < bytes) await new Promise(setImmediate);
 }
