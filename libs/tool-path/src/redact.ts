@@ -1,5 +1,6 @@
 import type { JsonValue } from '@coral/audit';
 import { BadToolRules } from './tool-path.errors.js';
+import { visibleText } from './visible-text.js';
 
 export const redacted = '[redacted]';
 /** Nesting of answers, and of JSON text inside strings inside JSON text. */
@@ -38,13 +39,16 @@ function targetOf(pattern: string): string {
  * name whose last words spell it: `*.api_key` fits `apiKey`, `API-KEY`, `http.request.header.x-api-key`. Names are
  * object keys, columns of tables, `key` or `name` of key-value pairs, and keys inside JSON text in strings.
  * A secret under another name (a column alias, say) is not recognised.
+ * With `forReaders`, texts and names also leave in visible characters only; rows of the audit keep what was sent.
  */
 export class Redactor {
   readonly #targets: ReadonlySet<string>;
   readonly #longestTarget: number;
   readonly #remembered = new Map<string, boolean>();
+  readonly #shown: (text: string) => string;
 
-  constructor(patterns: readonly string[]) {
+  constructor(patterns: readonly string[], use?: 'forReaders') {
+    this.#shown = use === 'forReaders' ? visibleText : (text) => text;
     this.#targets = new Set(patterns.map(targetOf));
     this.#longestTarget = Math.max(0, ...[...this.#targets].map((target) => target.length));
   }
@@ -70,7 +74,7 @@ export class Redactor {
 
   /** A redacted copy as plain JSON; the value itself is left as it is. */
   redact(value: unknown, depth = 0, textDepth = 0): JsonValue {
-    if (typeof value === 'string') return this.redactText(value, textDepth);
+    if (typeof value === 'string') return this.#shown(this.redactText(value, textDepth));
     if (value === null || value === undefined) return null;
     if (typeof value === 'boolean') return value;
     if (typeof value === 'number') return Number.isFinite(value) ? value : null;
@@ -86,10 +90,11 @@ export class Redactor {
     const members = Object.entries(value).filter(([, member]) => member !== undefined);
     return Object.fromEntries(
       members.map(([key, member]): [string, JsonValue] => {
-        if (this.isSecret(key) || (pair && key === 'value')) return [key, redacted];
+        const name = this.#shown(key);
+        if (this.isSecret(key) || (pair && key === 'value')) return [name, redacted];
         if (hidden && key === 'rows' && Array.isArray(member))
-          return [key, member.map((row) => hideCells(row, hidden, go))];
-        return [key, go(member)];
+          return [name, member.map((row) => hideCells(row, hidden, go))];
+        return [name, go(member)];
       }),
     );
   }

@@ -10,6 +10,7 @@ import { runWithin } from './deadline.js';
 import { checkRules, decide } from './permission.js';
 import { Redactor } from './redact.js';
 import { Replays, type Performed } from './replay.js';
+import { visibleText } from './visible-text.js';
 import { AuditFailed, InsufficientScope, LeaseExpired } from './tool-path.errors.js';
 
 /** An error's text is cut here: handlers may quote the question. Characters. */
@@ -22,6 +23,8 @@ const transient: ReadonlySet<ErrorKind> = new Set(['unavailable', 'deadline_exce
 export class ToolPath {
   readonly #deps: ToolPathDeps;
   readonly #redactor: Redactor;
+  /** For what leaves. */
+  readonly #answers: Redactor;
   readonly #replays: Replays;
 
   /** Throws `bad_tool_rules` for rules that could never be kept. */
@@ -29,6 +32,7 @@ export class ToolPath {
     checkRules(deps);
     this.#deps = deps;
     this.#redactor = new Redactor(deps.rules.redactFields);
+    this.#answers = new Redactor(deps.rules.redactFields, 'forReaders');
     this.#replays = new Replays(deps.clock);
   }
 
@@ -111,7 +115,7 @@ export class ToolPath {
       if (!leaseIsLive(this.#deps, caller, clock.now())) throw new LeaseExpired();
 
       // 6. Redact, then 7. cap: nothing secret has a say in what fits.
-      const redacted = this.#redactor.redact(envelope) as PlainEnvelope;
+      const redacted = this.#answers.redact(envelope) as PlainEnvelope;
       const body = capSize(redacted, tool, rules.maxResponseBytes);
       coverage = body['coverage'];
       answer = { isError: false, body: body as unknown as ToolEnvelope, text: JSON.stringify(body) };
@@ -183,8 +187,15 @@ export class ToolPath {
   #errorAnswer(problem: CoralError): ToolAnswer {
     const { kind, reason, message, next, where } = problem;
     const cut = (text: string): string => (text.length > maxErrorText ? `${text.slice(0, maxErrorText)}…` : text);
-    const text = this.#redactor.redactText(message);
-    const error = { kind, reason, message: cut(text), ...(next && { next: cut(next) }), ...(where && { where }) };
+    const text = visibleText(this.#answers.redactText(message));
+    const shownNext = next && visibleText(cut(next));
+    const error = {
+      kind,
+      reason,
+      message: cut(text),
+      ...(shownNext && { next: shownNext }),
+      ...(where && { where: visibleText(where) }),
+    };
     const body = { error };
     const missing = problem instanceof InsufficientScope ? { missingScope: problem.scope } : {};
     return { isError: true, body, text: JSON.stringify(body), ...missing };

@@ -1,12 +1,13 @@
 import { nearest } from '@coral/config';
 import { CoralError } from '@coral/errors';
 import type { Permission } from '@coral/model';
+import { visibleText } from './visible-text.js';
 
 /** Names and texts of strangers are quoted up to this length. */
 const maxQuoted = 80;
 
 export function quote(text: string): string {
-  return JSON.stringify(text.length > maxQuoted ? `${text.slice(0, maxQuoted)}…` : text);
+  return visibleText(JSON.stringify(text.length > maxQuoted ? `${text.slice(0, maxQuoted)}…` : text));
 }
 
 const newLease = 'Ask for a new lease (RequestEphemeralAccess; `coral ask` does so by itself) and call again.';

@@ -1,5 +1,5 @@
 // HTTP/1.1 over connections that somebody else accepted: streams of the mesh, sockets of the TLS port.
-import { createServer } from 'node:http';
+import { createServer, STATUS_CODES } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { CoralError, toCoralError } from '@coral/errors';
@@ -168,7 +168,8 @@ export class HttpDoor {
   ): Promise<void> {
     try {
       await this.record({ ...facts, path: '' }, socket);
-      if (socket.writable) socket.end(`HTTP/1.1 ${status} \r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
+      if (socket.writable)
+        socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
     } catch (thrown) {
       this.options.logger.failure('a refused request could not be audited', thrown, { reason: facts.reason });
     } finally {

@@ -4,6 +4,9 @@ import type { HttpOrigin } from './http-route.js';
 /** Texts of clients are recorded up to this length. */
 const maxClientText = 256;
 
+/** Our own tokens and JWTs, wherever somebody put them. */
+const secretWord = /coral_(?:pat|join)_[\w-]*|ey[\w-]+\.[\w.-]+/gi;
+
 export interface RefusedRequest extends HttpOrigin {
   audience: 'mesh' | 'public';
   reason: string;
@@ -32,7 +35,7 @@ export class HttpRefusals {
         audience,
         error_reason: reason,
         method: method.slice(0, maxClientText),
-        path: path.slice(0, maxClientText),
+        path: path.slice(0, maxClientText).replace(secretWord, '…'),
         remote_address: remoteAddress,
         user_agent: userAgent.slice(0, maxClientText),
         ...(peer === undefined ? {} : { peer }),

@@ -14,6 +14,9 @@ export interface McpHttpOptions {
   logger: Pick<JsonLogger, 'failure'>;
 }
 
+/** What the tool path says of leases is meant for the mesh. */
+const newPublicToken = 'Exchange an API token for an access token: POST /oauth/token (RFC 8693).';
+
 /** The statuses for which JSON-RPC has a word of its own: "Invalid Request". */
 const malformed = new Map([
   [400, -32_600],
@@ -57,7 +60,9 @@ export class McpHttp implements HttpRoute {
 
   /** JSON-RPC has no words for HTTP's refusals: the code is HTTP's, outside the range JSON-RPC keeps for itself. */
   say(error: CoralError): HttpReply {
-    const { kind, reason, message, next, where } = error;
+    const { kind, reason, message, where } = error;
+    const isOutside = kind === 'unauthenticated' && this.options.audience === 'public';
+    const next = isOutside ? newPublicToken : error.next;
     const status = error instanceof HttpRefusal ? error.status : httpStatusFor(kind);
     const challenge = this.challengeOf(error);
     const data = { error: { kind, reason, message, ...(next && { next }), ...(where && { where }) } };
