@@ -130,6 +130,14 @@ describe.each(apis)('over %s', (api) => {
     expect(told(seen).every(({ type }) => type === 'text')).toBe(true);
   });
 
+  it('is cut after a whole call: that is not made either', async () => {
+    const parts = [{ call: 'coral_query', args: { query: 'latency' } }, { say: ['It ', 'is'] }];
+    await using both = await talk(api, [{ parts, break: { in: 'text', by: 'reset' } }]);
+    const { seen, failure } = await collectFailure(both.provider.respond(ask([question])));
+    expect(failure).toMatchObject({ reason: 'provider_stream_cut' });
+    expect(told(seen)).toEqual([{ type: 'text', text: 'It ' }]);
+  });
+
   it('is cut in the middle of an event: the same', async () => {
     await using server = await new WireServer(async (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' }).end('data: {"type":"response.out');
