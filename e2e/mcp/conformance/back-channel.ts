@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { isJSONRPCRequest, isJSONRPCResponse, type Server, type Transport } from '@modelcontextprotocol/server';
+import { isJSONRPCRequest, isJSONRPCResponse, type Transport } from '@modelcontextprotocol/server';
 
 interface Asked {
   id: string | number;
@@ -14,14 +14,10 @@ interface Asked {
 export class BackChannel {
   readonly #asked = new Map<string | number, Asked>();
 
-  /** Before the server is connected. */
-  joinedBy(server: Server): void {
-    const connect = server.connect.bind(server);
-    server.connect = async (transport) => {
-      await connect(transport);
-      this.#rememberWhatIsAsked(transport);
-      this.#passOnAnswers(transport);
-    };
+  /** Of a server that is connected already. */
+  joinedBy(transport: Transport): void {
+    this.#rememberWhatIsAsked(transport);
+    this.#passOnAnswers(transport);
   }
 
   #rememberWhatIsAsked(transport: Transport): void {

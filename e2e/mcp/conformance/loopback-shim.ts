@@ -53,7 +53,9 @@ export class LoopbackShim implements AsyncDisposable {
     const host = request.headers.host === this.host ? endpoint : request.headers.host;
     const headers = { ...request.headers, host, authorization: `Bearer ${token}` };
     const { method, url: path } = request;
-    const onward = requestTls({ hostname, port, method, path, headers, ca, agent: this.#agent }, (answer) => {
+    // Named here, or Node would ask the certificate for whatever the Host header says.
+    const tls = { ca, servername: 'localhost', agent: this.#agent };
+    const onward = requestTls({ hostname, port, method, path, headers, ...tls }, (answer) => {
       response.writeHead(answer.statusCode ?? 502, answer.headers);
       answer.pipe(response);
     });
