@@ -25,7 +25,7 @@ describe('coral ask with a model', () => {
 
   /** Configures a server with that script; `away`: by an address that is not known to be this machine. */
   const serve = async (steps: readonly ScriptStep[], { away = false, more = '' } = {}): Promise<OpenAiServer> => {
-    const server = await new OpenAiServer(new ModelScript(steps)).start();
+    const server = await OpenAiServer.start(new ModelScript(steps));
     servers.push(server);
     const endpoint = away ? server.endpoint.replace('127.0.0.1', '[::ffff:127.0.0.1]') : server.endpoint;
     await laptop.configure(colony.entry, `ai: {provider: openai, model: m-1, endpoint: "${endpoint}"${more}}\n`);

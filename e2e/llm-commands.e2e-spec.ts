@@ -36,7 +36,7 @@ describe('coral llm', () => {
   const configure = (args: string[], env: NodeJS.ProcessEnv = {}, stdin = ''): Promise<Ended> =>
     laptop.coral(['llm', 'configure', ...args], env, stdin);
   const serve = async (steps: readonly ScriptStep[], key?: string): Promise<OpenAiServer> => {
-    const server = await new OpenAiServer(new ModelScript(steps, true), key === undefined ? {} : { key }).start();
+    const server = await OpenAiServer.start(new ModelScript(steps, true), key);
     servers.push(server);
     return server;
   };
@@ -72,7 +72,7 @@ describe('coral llm', () => {
     const done = await configure(['--provider', 'openai', '--model', 'gpt-5.5'], { OPENAI_API_KEY: canary });
     expect(done).toMatchObject({ code: 0 });
     expect(done.stderr).toContain('key from env://OPENAI_API_KEY');
-    expect(done.stderr).toContain('Removed, because they were for anthropic: temperature.');
+    expect(done.stderr).toContain('Removed from the ai block: temperature.');
     expect(await config()).toBe(
       '# mine\nai:\n    provider: "openai"     # which\n    model: "gpt-5.5"\n    # warm\n    stream: false\n',
     );

@@ -1,4 +1,4 @@
-import type { Conversation } from '@coral/llm';
+import { ProviderFailed, type Conversation } from '@coral/llm';
 import { describe, expect, it } from 'vitest';
 import { AnswerView, answerJson, footer } from './answer-view.js';
 import type { AskOutcome } from './ask-session.js';
@@ -156,9 +156,53 @@ describe('an answer', () => {
     expect(answerJson('Why?', { ...outcome, conversation: bare }, 1)).toMatchObject({ cause: null, evidence: [] });
   });
 
+  it('that a provider broke off carries its error for programs, and nothing that stays inside', () => {
+    const { view, stdout } = viewOf('json');
+    const failure = new ProviderFailed({
+      provider: 'anthropic',
+      failure: 'provider_overloaded',
+      message: 'anthropic is overloaded.',
+      cause: new Error('inside'),
+    });
+    const broken: Conversation = { ...conversation, partial: true, partialReason: 'provider_failed', failure };
+    view.finish('Why?', { ...outcome, conversation: broken }, 1);
+    const { error, partial, partial_reason } = JSON.parse(stdout()) as Record<string, unknown>;
+    expect({ partial, partial_reason }).toEqual({ partial: true, partial_reason: 'provider_failed' });
+    expect(error).toEqual({
+      kind: 'provider_failed',
+      reason: 'provider_overloaded',
+      message: 'anthropic is overloaded.',
+      where: 'anthropic',
+      next: expect.any(String),
+    });
+  });
+
+  it('that takes another try says so on one line, whatever the provider wrote', () => {
+    const { view, stderr } = viewOf('stream');
+    const failure = new ProviderFailed({
+      provider: 'openai',
+      failure: 'provider_error',
+      message: 'openai said: \u001b[2J\nTraceback',
+    });
+    view.onEvent({ type: 'retry', failure, attempt: 2, of: 3, waitMs: 1_400 });
+    expect(stderr().split('\n')).toHaveLength(2);
+    expect(stderr()).toMatch(/^provider_error: openai said: .* Trying again in 1\.4 s \(2 of 3\)\.\n$/);
+    expect(stderr()).not.toContain('\u001b');
+  });
+
+  it('tells which of its tokens came from the cache', () => {
+    const usage = { inputTokens: 2_140, outputTokens: 340, cacheReadTokens: 1_800, cacheWriteTokens: 0 };
+    expect(footer({ ...conversation, usage }, 'eph-x', 1)).toContain(' 2.1k in (1.8k cached) / 340 out tokens ');
+    expect(answerJson('Why?', { ...outcome, conversation: { ...conversation, usage } }, 1)).toMatchObject({
+      usage: { input_tokens: 2_140, output_tokens: 340, cache_read_tokens: 1_800 },
+    });
+  });
+
   it.each([
     [0, '$0.00'],
+    [0.000_001, '<$0.0001'],
     [0.0042, '$0.0042'],
+    [0.0123, '$0.0123'],
     [1.5, '$1.50'],
     [null, 'cost unknown'],
   ])('shows a cost of %s as %s', (costUsd, text) => {

@@ -1,4 +1,4 @@
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
 import { CoralError } from '@coral/errors';
 import { createProvider, isProviderName, isUsable, providerNames, type ProviderName } from '@coral/llm';
 
@@ -30,23 +30,23 @@ async function askProvider({ stdin, stderr }: Terminal, current: ProviderName | 
   const listed = usable.map((name, i) => `  ${i + 1} ${name}\n`);
   stderr.write(`Providers:\n${listed.join('')}`);
   const terminal = createInterface({ input: stdin, output: stderr, terminal: true });
-  const gone = new AbortController();
-  terminal.once('close', () => gone.abort());
-  terminal.once('SIGINT', () => gone.abort());
+  terminal.setPrompt(`Which one${current ? ` [${current}]` : ''}? `);
+  terminal.once('SIGINT', () => terminal.close());
+  let isOpen = true;
+  terminal.once('close', () => (isOpen = false));
   try {
-    for (;;) {
-      const typed = await terminal.question(`Which one${current ? ` [${current}]` : ''}? `, { signal: gone.signal });
+    terminal.prompt();
+    for await (const typed of terminal) {
       const chosen = choiceOf(typed.trim(), current);
       if (chosen !== undefined) return chosen;
       stderr.write(`A name or a number from 1 to ${usable.length}.\n`);
+      // What was typed ahead is still read.
+      if (isOpen) terminal.prompt();
     }
-  } catch (thrown) {
-    if (gone.signal.aborted)
-      throw new CoralError({ kind: 'cancelled', reason: 'cancelled', message: 'Nothing was changed.' });
-    throw thrown;
   } finally {
     terminal.close();
   }
+  throw new CoralError({ kind: 'cancelled', reason: 'cancelled', message: 'Nothing was changed.' });
 }
 
 function choiceOf(typed: string, current: ProviderName | undefined): ProviderName | undefined {

@@ -36,17 +36,32 @@ describe('the config file', () => {
     const example = await readFile('config/cli.example.yaml', 'utf8');
     const config = parseYaml(example, 'config/cli.example.yaml', cliConfigSchema);
     expect(config).toMatchObject({
-      ai: { provider: 'anthropic', model: 'claude-sonnet-4.5', max_tokens: 4096, temperature: 0.7, stream: true },
+      ai: { provider: 'anthropic', model: 'claude-sonnet-5-5', max_tokens: 4096, stream: true },
       colonies: [{ id: 'my-shop-production', endpoint: 'coral.mycompany.com:41820' }],
       ephemeral: { default_ttl: 300_000, auto_cleanup: true },
     });
     const uncommented = [
+      'ai: { provider: "anthropic", api_key: "env://ANTHROPIC_API_KEY", model: "claude-sonnet-4.5", temperature: 0.7 }',
       'ai: { provider: "ollama", model: "llama3.1:8b", endpoint: "http://localhost:11434", context_length: 8192 }',
       'ai: { provider: "llamacpp", model_path: "/usr/local/models/l.gguf", threads: 8, context_length: 8192 }',
       'ai: { provider: "openai", api_key: "env://OPENAI_API_KEY", model: "gpt-4-turbo", temperature: 0.7 }',
       'colonies: [{ id: "my-shop-production", endpoint: "coral.mycompany.com:41820" }]',
     ];
     for (const text of uncommented) expect(() => parseYaml(text, 'rfd', cliConfigSchema)).not.toThrow();
+  });
+
+  it('has a budget for every question, and prices of the user’s own', () => {
+    const text = 'ai: {provider: openai, budget: {max_usd: 0.5}, prices: {m: {input: 1, output: 2, cache_read: 0.1}}}';
+    const { ai } = parseYaml(text, 'f', cliConfigSchema);
+    expect(ai?.budget).toEqual({
+      max_steps: 24,
+      max_tool_calls: 60,
+      max_seconds: 180,
+      max_stall_seconds: 90,
+      max_tokens: 1_000_000,
+      max_usd: 0.5,
+    });
+    expect(ai?.prices).toEqual({ m: { inputPerMillion: 1, outputPerMillion: 2, cacheReadPerMillion: 0.1 } });
   });
 
   it('is not needed: without one the defaults hold', async () => {
@@ -60,6 +75,14 @@ describe('the config file', () => {
     ['a wrong type', 'ai:\n  provider: builtin\n  max_tokens: many\n', 'bad_config', ':3:15', 'max_tokens'],
     ['a duration that is none', 'ephemeral:\n  default_ttl: 5 parsecs\n', 'bad_config', ':2:16', 'default_ttl'],
     ['an unknown provider', 'ai:\n  provider: antropic\n', 'bad_config', ':2:13', 'anthropic'],
+    ['an unknown protocol', 'ai:\n  provider: openai\n  api: batch\n', 'bad_config', ':3:8', 'responses'],
+    ['an address that is none', 'ai:\n  provider: openai\n  endpoint: models\n', 'bad_config', ':3:13', 'http'],
+    ['a password in it', 'ai:\n  provider: openai\n  endpoint: "https://u:p@h/v1"\n', 'bad_config', ':3:13', 'alone'],
+    ['a key in it', 'ai:\n  provider: openai\n  endpoint: "https://h/v1?key=k"\n', 'bad_config', ':3:13', 'alone'],
+    ['a model with spaces', 'ai:\n  provider: openai\n  model: "a b"\n', 'bad_config', ':3:10', 'spaces'],
+    ['an unknown limit', 'ai:\n  provider: openai\n  budget: {max_euro: 1}\n', 'bad_config', ':3:12', 'max_'],
+    ['a limit of nothing', 'ai:\n  provider: openai\n  budget: {max_usd: 0}\n', 'bad_config', ':3:21', 'max_usd'],
+    ['half a price', 'ai:\n  provider: openai\n  prices: {m: {input: 1}}\n', 'bad_config', ':3:', 'output'],
     [
       'the same colony twice',
       'colonies:\n  - {id: a, endpoint: "h:1"}\n  - {id: a, endpoint: "h:2"}\n',

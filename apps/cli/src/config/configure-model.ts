@@ -50,7 +50,7 @@ export async function planModel(
   const { reference, ...chosen } = await chooseKey(request.apiKey, { ...owner, api_key }, { paths, env, stdin });
   checkWay(owner, chosen.found);
   if (reference !== undefined) change.api_key = reference;
-  else if (same?.api_key !== undefined && api_key !== chosen.found.key) change.api_key = null;
+  else if (same?.api_key !== undefined && same.api_key !== chosen.found.key) change.api_key = null;
   return { ...(await planAi(paths.config, change)), ...chosen };
 }
 

@@ -36,7 +36,7 @@ export interface PlannedEdit {
   text: string;
   /** What it will say. */
   ai: AiConfig;
-  /** Keys of the former provider that go. */
+  /** Keys that go: those of the former provider, or one that is kept elsewhere. */
   removed: string[];
 }
 
@@ -48,19 +48,16 @@ export async function planAi(file: string, change: AiChange): Promise<PlannedEdi
   const before = await loadIfThere(file, cliConfigSchema);
   const text = before ? await readFile(file, 'utf8') : '';
   const switches = before?.ai !== undefined && before.ai.provider !== change.provider;
-  const removed = switches ? ofOneProvider.filter((key) => hasKey(text, key)) : [];
   const values = new Map<string, string | null>(switches ? ofOneProvider.map((key) => [key, null]) : []);
   for (const key of written) {
     const value = change[key];
     if (value !== undefined) values.set(key, value);
   }
+  const document = parseDocument(text);
+  const removed = [...values].flatMap(([key, value]) => (value === null && document.hasIn(['ai', key]) ? [key] : []));
   const after = rewrite(text, values);
   const { ai = builtinAi } = parseYaml(after, file, cliConfigSchema);
   return { text: after, ai, removed };
-}
-
-function hasKey(text: string, key: string): boolean {
-  return parseDocument(text).hasIn(['ai', key]);
 }
 
 /** The new text by small changes to the old one; where its shape is unusual, by the YAML library's own printer. */

@@ -62,7 +62,7 @@ export default class LlmConfigure extends CliCommand {
     const tested = flags.test ? await this.#test(plan.ai, plan.found) : undefined;
     const { writePlan } = await import('../../config/configure-model.js');
     await writePlan(plan, this.paths);
-    this.#sayWritten(plan, ai);
+    this.#sayWritten(plan);
     await this.#report(plan.ai, plan.found, flags, tested, plan.removed);
   }
 
@@ -101,7 +101,7 @@ export default class LlmConfigure extends CliCommand {
     }
   }
 
-  #sayWritten({ ai, found, removed }: ModelPlan, before: AiConfig | undefined): void {
+  #sayWritten({ ai, found, removed }: ModelPlan): void {
     const parts = [
       ai.model && `model ${ai.model}`,
       ai.endpoint && `at ${ai.endpoint}`,
@@ -109,7 +109,7 @@ export default class LlmConfigure extends CliCommand {
     ];
     const what = [ai.provider, ...parts.filter(Boolean)].join(', ');
     this.say(`Configured in ${this.paths.config}: ${what}.`);
-    if (removed.length > 0) this.say(`Removed, because they were for ${before?.provider}: ${removed.join(', ')}.`);
+    if (removed.length > 0) this.say(`Removed from the ai block: ${removed.join(', ')}.`);
   }
 
   async #report(
