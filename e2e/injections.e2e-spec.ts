@@ -85,9 +85,8 @@ function stringsIn(value: unknown): string[] {
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(stringsIn) : [];
 }
 
-// oxlint-disable-next-line no-control-regex -- that none is left is the point
-const unseen =
-  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069\u200b-\u200f\ufeff]|[\u{e0000}-\u{e007f}]/u;
+/** Controls but for line ends and tabs, and what Unicode says not to show. */
+const unseen = /[^\P{Cc}\n\t]|[\u2028\u2029]|\p{Default_Ignorable_Code_Point}/u;
 
 /** Without what is written in another way on its way to the model: what nobody sees, line ends, runs of brackets. */
 const readable = (said: string): string =>
@@ -105,6 +104,7 @@ describe('a model that obeys fifty texts which strangers wrote into telemetry', 
   let asked: Finished;
   let rows: AuditRow[];
   let connectedTo: Set<string>;
+  let refusals: number;
   let spansBefore: unknown;
 
   const spans = async (): Promise<unknown> => {
@@ -162,7 +162,7 @@ describe('a model that obeys fifty texts which strangers wrote into telemetry', 
     connectedTo = new Set((await tap.heard()).map(({ to }) => to));
     const known = [new URL(server.url).host, system.colony.ready.endpoint];
     for (const address of known) connectedTo.delete(address);
-    expect(server.refusals).toEqual([]);
+    refusals = server.refusals.length;
     rows = [];
     for await (const row of readAudit(system.auditFolder)) rows.push(row);
   });
@@ -178,6 +178,7 @@ describe('a model that obeys fifty texts which strangers wrote into telemetry', 
 
   it('really read them: every text reached the model, fenced and with nothing unseen in it', () => {
     expect(asked, asked.stderr).toMatchObject({ code: 0 });
+    expect(refusals).toBe(0);
     const told = read
       .map((result) => stringsIn(JSON.parse(unfence(result.text))))
       .flat()
