@@ -17,6 +17,7 @@ function terminal(typed: string): SecretInput & { raw: boolean[] } {
     raw,
     setRawMode(on: boolean) {
       raw.push(on);
+      shown.push(on ? '<' : '>');
     },
   }) as SecretInput & { raw: boolean[] };
 }
@@ -25,12 +26,14 @@ async function* pipe(text: string): AsyncGenerator<Buffer> {
   if (text !== '') yield Buffer.from(text);
 }
 
+/** What was written to the terminal; `<` and `>` where it stops and starts to show what is typed. */
+const shown: string[] = [];
+
 const custom = 'https://models.example.com/v1';
 
 describe('configuring a model', () => {
   let directory: string;
   let paths: { config: string; credentials: string };
-  const shown: string[] = [];
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'coral-configure-'));
     paths = { config: join(directory, 'config.yaml'), credentials: join(directory, 'credentials.yaml') };
@@ -61,7 +64,7 @@ describe('configuring a model', () => {
     expect(await kept()).toBe('model_keys:\n  anthropic: sk-typed\n');
     expect(found.source).toBe('credentials.yaml');
     expect(stdin.raw).toEqual([true, false]);
-    expect(shown.join('')).toBe('API key (not shown): \n');
+    expect(shown.join('')).toBe('<API key (not shown): >\n');
   });
 
   it('asks there too when told to read it from stdin', async () => {

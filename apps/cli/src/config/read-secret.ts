@@ -67,6 +67,8 @@ async function pipe(stdin: SecretInput, words: SecretWords): Promise<string> {
 
 /** Raw mode, so that the terminal does not show what is typed. */
 function prompt(stdin: NodeJS.ReadStream, { what }: SecretWords): Promise<string> {
+  // Before anybody is asked: what is typed early would be shown.
+  stdin.setRawMode(true);
   process.stderr.write(`${what} (not shown): `);
   return new Promise((resolve, reject) => {
     let typed = '';
@@ -85,7 +87,6 @@ function prompt(stdin: NodeJS.ReadStream, { what }: SecretWords): Promise<string
         else if (typed.length < maxSecretBytes) typed += key;
       }
     };
-    stdin.setRawMode(true);
     stdin.resume();
     stdin.on('data', onData);
   });
