@@ -63,6 +63,16 @@ module.exports = {
       to: { path: 'node_modules/(@anthropic-ai|openai|@google/genai|ollama)/' },
     },
     {
+      name: 'mcp-sdk-behind-one-adapter-each-side',
+      comment: 'One file serves MCP, one lib speaks it; the rest of the code does not know whose SDK that is.',
+      severity: 'error',
+      from: {
+        path: '^(apps|libs)/',
+        pathNot: `${spec}|^apps/colony/src/mcp/mcp-adapter\\.ts$|^libs/mcp-client/|/testing/`,
+      },
+      to: { path: 'node_modules/@modelcontextprotocol/' },
+    },
+    {
       name: 'cli-never-opens-duckdb',
       comment: 'The laptop never opens telemetry files; it asks the colony, which checks and audits.',
       severity: 'error',
