@@ -163,6 +163,24 @@ describe.each(apis)('over %s', (api) => {
     expect(await asked.over).toBe(false);
   });
 
+  it.each([
+    ['deltas without end', { fault: 'endless' }],
+    ['silence in the middle', broken('text', 'silence')],
+  ] as [string, ScriptStep][])(
+    '%s: is told to stop after the first words, and is not taken for whole',
+    async (_what, step) => {
+      await using both = await talk(api, [step]);
+      const stop = new AbortController();
+      const reading = async (): Promise<void> => {
+        for await (const event of both.provider.respond(ask([question], { signal: stop.signal }))) {
+          if (event.type === 'text') stop.abort();
+        }
+      };
+      await expect(reading()).rejects.toMatchObject({ kind: 'cancelled' });
+      expect(await both.server.requests[0]?.over).toBe(false);
+    },
+  );
+
   it('asks nothing when it was told to stop before', async () => {
     await using both = await talk(api, [say('x')]);
     const { failure } = await collectFailure(both.provider.respond(ask([question], { signal: AbortSignal.abort() })));
