@@ -14,6 +14,7 @@ function client(how: string, speaks: Revision): IndependentClient {
   return {
     name: `@ai-sdk/mcp, ${how}`,
     speaks,
+    knownAs: discover ? 'ai-sdk-mcp-client/' : 'ai-sdk/',
     list: async (door) => {
       await using mcp = await open(door, discover);
       return (await mcp.it.listTools()).tools.map(({ name }) => name);

@@ -24,6 +24,13 @@ export interface IndependentClient {
   name: string;
   /** The revision it must come to with a server that speaks both. */
   speaks: Revision;
+  /**
+   * Beginning of its name in the audit. With revision 2026-07-28 each request says it; before, only the opening one did,
+   * which a server without sessions has forgotten, so the HTTP library's name stands there.
+   */
+  knownAs: string;
+  /** Some clients call only what was listed to them; these can be refused only for what they ask of a tool. */
+  callsOnlyWhatIsListed?: boolean;
   /** Names of the tools, as it lists them. */
   list(door: Door): Promise<string[]>;
   call(door: Door, tool: string, args: Record<string, unknown>): Promise<Answer>;

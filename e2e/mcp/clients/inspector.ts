@@ -20,6 +20,8 @@ function client(era: Era, speaks: Revision): IndependentClient {
   return {
     name: `Inspector CLI, ${era}`,
     speaks,
+    knownAs: speaks === '2026-07-28' ? 'inspector-cli/' : 'node',
+    callsOnlyWhatIsListed: true,
     list: async (door) => {
       // --strict: ends with 6 when a schema is one that some client cannot read.
       const done = await inspect(door, era, ['--method', 'tools/list', '--strict']);

@@ -52,6 +52,7 @@ function client(
   return {
     name,
     speaks,
+    knownAs: speaks === '2026-07-28' ? 'e2e/1.0.0' : 'undici',
     list: (door) => using(door, async (tools) => (await tools.listTools()).tools.map((tool) => tool.name)),
     call: (door, tool, args) =>
       using(door, async (tools) => answerOf(await tools.callTool({ name: tool, arguments: args }))),

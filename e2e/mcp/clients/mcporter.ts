@@ -16,6 +16,7 @@ async function mcporter(door: Door, words: string[]): Promise<Finished> {
 export const mcporterClient: IndependentClient = {
   name: 'mcporter',
   speaks: '2025-11-25',
+  knownAs: 'node',
   list: async (door) => {
     const done = await mcporter(door, ['list', 'colony', '--json', '--no-oauth']);
     return printed<{ tools: { name: string }[] }>(done).tools.map(({ name }) => name);

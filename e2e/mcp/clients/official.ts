@@ -20,6 +20,7 @@ function second(how: string, mode: VersionNegotiationOptions['mode'], speaks: Re
   return {
     name: `@modelcontextprotocol/client, ${how}`,
     speaks,
+    knownAs: speaks === '2026-07-28' ? 'e2e/1.0.0' : 'node',
     list: async (door) => {
       await using client = closing(await connect(door, mode, speaks));
       return (await client.it.listTools()).tools.map(({ name }) => name);
@@ -42,6 +43,7 @@ async function connectFirst(door: Door): Promise<FirstClient> {
 const first: IndependentClient = {
   name: '@modelcontextprotocol/sdk 1.x',
   speaks: '2025-11-25',
+  knownAs: 'node',
   list: async (door) => {
     await using client = closing(await connectFirst(door));
     return (await client.it.listTools()).tools.map(({ name }) => name);

@@ -23,6 +23,8 @@ export function environmentOf({ home, caFile }: Door): Record<string, string> {
     CI: '1',
     // No browser, whatever a tool thinks it needs one for.
     BROWSER: '/bin/false',
+    // The Inspector would look for a keychain.
+    MCP_INSPECTOR_SECRET_STORE: 'memory',
   };
 }
 
