@@ -52,6 +52,8 @@ export interface ScriptedReply {
   /** Tokens. Absent: counted from the characters. */
   usage?: { input?: number; output?: number; cacheRead?: number; cacheWrite?: number };
   break?: Break;
+  /** After the first delta of the first part of that kind nothing more comes until the promise is settled. */
+  hold?: { in: Break['in']; until: Promise<unknown> };
   /** Each byte in a write of its own: no reader may count on events, lines or characters coming whole. */
   byteByByte?: boolean;
   /** Signs of life between the parts, where the protocol has them. */
