@@ -196,6 +196,15 @@ describe.each(apis)('over %s', (api) => {
     expect(both.server.refusals).toEqual([]);
   });
 
+  it('gives arguments of ten thousand levels as broken; the next request still stands', async () => {
+    const json = `${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}`;
+    await using both = await talk(api, [{ parts: [{ call: 'coral_query', json }] }, say('Sorry.')]);
+    const first = await collect(both.provider.respond(ask([question])));
+    expect(callsIn(first)).toMatchObject([{ args: {}, malformed: json }]);
+    await collect(both.provider.respond(ask(answered([question], first))));
+    expect(both.server.refusals).toEqual([]);
+  });
+
   it('gives an invented tool as it was named; the next request still stands', async () => {
     await using both = await talk(api, [callTools(['delete_everything', { now: true }]), say('Sorry.')]);
     const first = await collect(both.provider.respond(ask([question])));

@@ -64,14 +64,22 @@ export class CallIds {
   }
 }
 
+/** Levels of arguments; no tool has more than three. Beyond some thousands they could not be written out again. */
+export const maxArgsDepth = 32;
+
 /** Arguments are JSON text; some servers send the object itself, or no text for a call without arguments. */
 export function toToolCall(id: string, name: string, sent: unknown): ToolCall {
-  const object = asObject(sent);
-  if (object !== undefined) return { id, name, args: object };
-  const text = typeof sent === 'string' ? sent : JSON.stringify(sent ?? '');
-  if (sent === undefined || sent === null || text.trim() === '') return { id, name, args: {} };
-  const args = parseObject(text);
-  return args === undefined ? { id, name, args: {}, malformed: text } : { id, name, args };
+  if (sent === undefined || sent === null || (typeof sent === 'string' && sent.trim() === ''))
+    return { id, name, args: {} };
+  const args = typeof sent === 'string' ? parseObject(sent) : asObject(sent);
+  if (args !== undefined && isWithin(args, maxArgsDepth)) return { id, name, args };
+  const malformed = typeof sent === 'string' ? sent : isWithin(sent, maxArgsDepth) ? JSON.stringify(sent) : 'too deep';
+  return { id, name, args: {}, malformed };
+}
+
+function isWithin(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return true;
+  return levels > 0 && Object.values(value).every((part) => isWithin(part, levels - 1));
 }
 
 export function parseObject(text: string): Json | undefined {
