@@ -32,7 +32,7 @@ export default class McpProxy extends CliCommand {
       import('../../config/colony-credentials.js'),
     ]);
     // Whoever has no token hears it now, and not with the first question.
-    await tokenFor(colony, this.paths.credentials);
+    (await tokenFor(colony, this.paths.credentials)).reveal();
     using interruption = new Interruption();
     const say = (line: string) => this.say(`coral mcp proxy: ${visibleLine(line)}`);
     const door = {
