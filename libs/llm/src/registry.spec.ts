@@ -1,9 +1,28 @@
+import { Secret } from '@coral/config';
 import { describe, expect, it } from 'vitest';
 import { createProvider, isUsable, providerNames, resolveModel } from './registry.js';
 
 describe('createProvider', () => {
   it('makes the one provider that needs nothing', async () => {
     expect(await createProvider({ provider: 'builtin' })).toMatchObject({ name: 'builtin', local: true });
+  });
+
+  it.each([
+    ['anthropic', 'claude-sonnet-5-5'],
+    ['openai', 'gpt-5.5'],
+  ])('makes %s, without asking anybody', async (provider, model) => {
+    const made = await createProvider({ provider, model, apiKey: Secret.literal('k') });
+    expect(made).toMatchObject({ name: provider, model, local: false });
+  });
+
+  it.each(['anthropic', 'openai'])('wants a model and a key for %s', async (provider) => {
+    const apiKey = Secret.literal('k');
+    await expect(createProvider({ provider, apiKey })).rejects.toMatchObject({ reason: 'model_unset' });
+    await expect(createProvider({ provider, model: 'm' })).rejects.toMatchObject({ reason: 'api_key_unset' });
+  });
+
+  it('knows all that can be used', () => {
+    expect(providerNames.filter(isUsable)).toEqual(['builtin', 'anthropic', 'openai']);
   });
 
   it.each(providerNames.filter((name) => !isUsable(name)))(

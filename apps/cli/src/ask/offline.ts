@@ -32,7 +32,7 @@ export function refuseRemote(provider: string): CoralError {
     reason: 'provider_not_local',
     where: 'ai.provider',
     message: `--offline uses only what is on this machine, and the provider ${provider} is not.`,
-    next: 'Add --model builtin or --model ollama, or leave out --offline.',
+    next: 'Add --model builtin, or leave out --offline.',
   });
 }
 
