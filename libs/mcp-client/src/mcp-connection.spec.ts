@@ -27,6 +27,7 @@ const refusal = {
 class Door {
   readonly seen: { method: string; key: string; authorization: string }[] = [];
   trouble: Trouble = () => false;
+  offersMore = false;
   onCancelled: () => void = () => undefined;
   private server = new Server();
   port = 0;
@@ -44,6 +45,7 @@ class Door {
         return answer(envelope, false);
       });
     }
+    if (this.offersMore) mcp.registerTool('coral_of_tomorrow', {}, async () => answer(envelope, false));
     return mcp;
   });
 
@@ -143,6 +145,7 @@ describe('tools of a colony over gRPC', () => {
   beforeEach(async () => {
     door.seen.length = 0;
     door.trouble = () => false;
+    door.offersMore = false;
     await door.start();
   });
   afterEach(async () => {
@@ -157,8 +160,16 @@ describe('tools of a colony over gRPC', () => {
     const answered = await tools.callTool('coral_get_health', {});
     expect(answered).toMatchObject({ isError: false, envelope });
     expect(answered.bytes).toBe(Buffer.byteLength(JSON.stringify(envelope)));
+    expect(answered.result).toMatchObject({ isError: false, structuredContent: envelope, content: [{ type: 'text' }] });
     expect(new Set(door.seen.map(({ authorization }) => authorization))).toEqual(new Set(['Bearer tkn']));
     expect(door.seen.map(({ method }) => method)).not.toContain('initialize');
+  });
+
+  it('hands over the list as it came, with what this version does not know', async () => {
+    const tools = await connect();
+    door.offersMore = true;
+    expect((await tools.toolsResult()).tools.map(({ name }) => name)).toContain('coral_of_tomorrow');
+    expect((await tools.listTools()).map(({ name }) => name)).not.toContain('coral_of_tomorrow');
   });
 
   it('hands over what a tool refused, and rejects an answer of unknown form', async () => {
