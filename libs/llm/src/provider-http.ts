@@ -66,14 +66,29 @@ function send(url: URL, http: ProviderHttp, init: RequestInit, body: string | un
   const options = {
     method: init.method ?? 'GET',
     headers: headersFor(http, init, body),
-    signal: init.signal ?? undefined,
     agent: isTls ? httpsAgent : httpAgent,
     // Said, since NODE_TLS_REJECT_UNAUTHORIZED would otherwise decide who gets the key.
     rejectUnauthorized: true,
   };
   return new Promise((resolve, reject) => {
-    const request = isTls ? requestHttps(url, options, resolve) : requestHttp(url, options, resolve);
+    let message: IncomingMessage | undefined;
+    const take = (came: IncomingMessage): void => {
+      message = came;
+      resolve(came);
+    };
+    const request = isTls ? requestHttps(url, options, take) : requestHttp(url, options, take);
     request.on('error', (error) => reject(isAbort(error) ? error : unreachable(http, error)));
+    // Not the request's own `signal`: once the whole body is here the socket is on its way back to the agent, and an
+    // abort in that moment would be an error of the socket that nobody listens to.
+    const { signal } = init;
+    const abort = (): void => {
+      const error = new DOMException('The request was aborted.', 'AbortError');
+      if (message?.complete === true) message.destroy(error);
+      else request.destroy(error);
+    };
+    if (signal?.aborted === true) abort();
+    signal?.addEventListener('abort', abort, { once: true });
+    request.once('close', () => signal?.removeEventListener('abort', abort));
     request.end(body);
   });
 }
