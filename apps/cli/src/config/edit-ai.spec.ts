@@ -81,6 +81,12 @@ describe('the ai block', () => {
       '{ ephemeral: { auto_cleanup: false }, ai: { provider: builtin } }\n',
     ],
     [
+      'may borrow a value from elsewhere',
+      'current_colony: &name a # here\nai:\n  provider: openai\n  model: *name\n',
+      { provider: 'openai', model: 'b' },
+      'current_colony: &name a # here\nai:\n  provider: openai\n  model: b\n',
+    ],
+    [
       'may have Windows line ends',
       'ai:\r\n  provider: openai # x\r\n  model: a\r\n',
       { provider: 'openai', model: 'b' },
