@@ -165,6 +165,13 @@ describe('coral mcp proxy', () => {
     expect(proxied.stderr).not.toContain('tool_drift');
   });
 
+  it('tells a client that listens for changes that there will be none', async () => {
+    const proxied = start(alex);
+    proxied.send(request('l', 'subscriptions/listen', { notifications: { toolsListChanged: true } }));
+    expect(await proxied.answer('l')).toMatchObject({ result: { resultType: 'complete' } });
+    expect(proxied.messages[0]).toMatchObject({ method: 'notifications/subscriptions/acknowledged' });
+  });
+
   it('asks for nothing before the first message, gives access back when idle, and asks again', async () => {
     const proxied = start(alex, ['--idle', '1s']);
     proxied.send('{broken');

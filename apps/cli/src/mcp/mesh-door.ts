@@ -41,6 +41,7 @@ class Refused extends CoralError {}
 export function openMeshDoor(access: MeshAccess): Door {
   const { host } = access.colony;
   const agent = new MeshAgent(access);
+  let isClosed = false;
   const authority = `${host.includes(':') ? `[${host}]` : host}:${mcpHttpPort}`;
 
   const send = ({ bytes, headers, signal }: Posting, mayRepeat = true): Promise<IncomingMessage> =>
@@ -62,7 +63,7 @@ export function openMeshDoor(access: MeshAccess): Door {
       yield* answersOf(await send(posting));
     } catch (thrown) {
       if (posting.signal.aborted || thrown instanceof LostDoor || thrown instanceof Refused) throw thrown;
-      if (access.remainingMs() <= 0 || isDisowned(thrown)) throw new LostDoor(leaseOver(thrown));
+      if (isClosed || access.remainingMs() <= 0 || isDisowned(thrown)) throw new LostDoor(leaseOver(thrown));
       throw new LostDoor(colonyGone(thrown));
     }
   }
@@ -73,6 +74,7 @@ export function openMeshDoor(access: MeshAccess): Door {
     remainingMs: () => access.remainingMs(),
     post,
     close: async () => {
+      isClosed = true;
       agent.destroy();
       await access.close();
     },

@@ -400,6 +400,20 @@ describe('the proxy between stdin, stdout and a colony', () => {
     expect(colony.granted).toHaveLength(2);
   });
 
+  it('keeps no lease for a stream that only listens, and does not wait for it', async () => {
+    start({ idleMs: 50 });
+    const listen = (id: string) => request(id, 'subscriptions/listen', { notifications: { toolsListChanged: true } });
+    wire.send(listen('a'));
+    await wire.next(({ method }) => method === 'notifications/subscriptions/acknowledged');
+    await colony.whenReleased(1);
+    expect(await wire.answer('a')).toMatchObject({ error: { data: { error: { reason: 'lease_expired' } } } });
+    expect(colony.granted).toHaveLength(1);
+    wire.send(listen('b'));
+    await wire.next(({ params }) => JSON.stringify(params ?? {}).includes('"b"'));
+    await wire.close();
+    expect(wire.messages.map(({ id }) => id)).not.toContain('b');
+  });
+
   it('passes on what the colony refuses, and repeats none of it', async () => {
     start();
     const answers: [number, string, string][] = [
