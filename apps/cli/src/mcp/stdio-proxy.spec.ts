@@ -1,140 +1,23 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { PassThrough } from 'node:stream';
-import { CoralError } from '@coral/errors';
-import { parseDuration, systemClock } from '@coral/model';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ColonyDouble } from '../testing/colony-double.js';
+import type { ColonyDouble } from '../testing/colony-double.js';
 import { envelopeOf } from '../testing/envelopes.js';
-import { DoorKeeper } from './door-keeper.js';
+import { call, healthy, modern, ProxyStage, request, rpc, type Json, type Wire } from '../testing/proxy-stage.js';
 import { maxLineBytes } from './line-reader.js';
-import { openDoor } from './open-door.js';
-import { maxOpenRequests, StdioProxy, type StdioProxyOptions } from './stdio-proxy.js';
+import { maxOpenRequests } from './stdio-proxy.js';
 
-const modern = {
-  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-  'io.modelcontextprotocol/clientCapabilities': {},
-};
-const healthy = envelopeOf({ services: [] });
-type Json = Record<string, unknown>;
-
-const rpc = (id: unknown, method: string, params: Json = {}): Json => ({ jsonrpc: '2.0', id, method, params });
-const request = (id: unknown, method: string, params: Json = {}): Json => rpc(id, method, { ...params, _meta: modern });
-const call = (id: unknown, name = 'coral_get_health', args: Json = {}): Json =>
-  request(id, 'tools/call', { name, arguments: args });
-
-/** A client that writes what it likes, and the proxy it started. */
-class Wire {
-  readonly input = new PassThrough();
-  readonly lines: string[] = [];
-  readonly said: string[] = [];
-  readonly stopping = new AbortController();
-  readonly keeper: DoorKeeper;
-  readonly ended: Promise<void>;
-  private waiting: (() => void)[] = [];
-
-  constructor(
-    open: ConstructorParameters<typeof DoorKeeper>[0]['open'],
-    more: Partial<StdioProxyOptions & { idleMs: number }> = {},
-  ) {
-    const say = (line: string) => void this.said.push(line);
-    this.keeper = new DoorKeeper({ open, idleMs: more.idleMs ?? 60_000, clock: systemClock, say });
-    const write = async (text: string) => {
-      expect(text.endsWith('\n')).toBe(true);
-      this.lines.push(text.slice(0, -1));
-      for (const wake of this.waiting.splice(0)) wake();
-    };
-    const { input, keeper } = this;
-    this.ended = new StdioProxy({ input, write, keeper, say, signal: this.stopping.signal, ...more }).run();
-  }
-
-  send(...messages: (Json | string)[]): void {
-    for (const message of messages) {
-      this.input.write(`${typeof message === 'string' ? message : JSON.stringify(message)}\n`);
-    }
-  }
-
-  get messages(): Json[] {
-    return this.lines.map((line) => JSON.parse(line) as Json);
-  }
-
-  async next(isIt: (message: Json) => boolean): Promise<Json> {
-    for (;;) {
-      const found = this.messages.find(isIt);
-      if (found) return found;
-      await new Promise<void>((resolve) => this.waiting.push(resolve));
-    }
-  }
-
-  answer(id: unknown): Promise<Json> {
-    return this.next((message) => message['id'] === id && !('method' in message));
-  }
-
-  async close(): Promise<void> {
-    this.input.end();
-    await this.ended;
-    await this.keeper.close();
-  }
-}
-
-describe('the proxy between stdin, stdout and a colony', () => {
+describe('what passes between stdin, stdout and a colony', () => {
+  let stage: ProxyStage;
   let colony: ColonyDouble;
-  let directory: string;
   let wire: Wire;
 
   beforeEach(async () => {
-    colony = await ColonyDouble.start();
-    colony.tool = async () => healthy;
-    directory = await mkdtemp(join(tmpdir(), 'coral-proxy-'));
-    await writeFile(join(directory, 'credentials.yaml'), `tokens: { double: "${colony.apiToken}" }\n`, { mode: 0o600 });
+    stage = await ProxyStage.open();
+    ({ colony } = stage);
   });
-  afterEach(async () => {
-    await wire.close();
-    if (colony.open.length > 0) throw new Error(`leases were left: ${colony.open.join(', ')}`);
-    await colony[Symbol.asyncDispose]();
-    await rm(directory, { recursive: true });
-  });
-
-  const start = (more: Partial<StdioProxyOptions & { idleMs: number; ttl: string }> = {}) => {
-    const door = {
-      colony: colony.entry,
-      credentialsFile: join(directory, 'credentials.yaml'),
-      purpose: 'coral mcp proxy',
-      ttl: more.ttl === undefined ? undefined : parseDuration(more.ttl),
-      autoCleanup: true,
-      clock: systemClock,
-    };
-    wire = new Wire((signal) => openDoor(door, signal), more);
-    return wire;
-  };
-  const hanging = (): Promise<AbortSignal> =>
-    new Promise((resolve) => {
-      colony.tool = ({ signal }) => {
-        resolve(signal);
-        return new Promise((answer) => signal.addEventListener('abort', () => answer(healthy)));
-      };
-    });
-  const post = (at: number) => {
-    const found = colony.posts[at];
-    if (!found) throw new Error(`there is no post ${at}`);
-    return found;
-  };
-
-  it('asks for no lease until there is something to say, and gives it back at the end of input', async () => {
-    start();
-    wire.send('', '   ', '{"jsonrpc":');
-    await wire.next(({ error }) => error !== undefined);
-    expect(colony.granted).toEqual([]);
-    wire.send(request(1, 'tools/list'));
-    expect(await wire.answer(1)).toMatchObject({ result: { tools: [{}, {}, {}, {}, {}] } });
-    expect(colony.granted).toMatchObject([{ purpose: 'coral mcp proxy' }]);
-    await wire.close();
-    expect(colony.released).toEqual([colony.granted[0]?.agentId]);
-  });
+  afterEach(() => stage[Symbol.asyncDispose]());
 
   it('sends each message as it is, with the headers of its revision and name', async () => {
-    start();
+    wire = stage.start();
     const odd = `  {"jsonrpc":"2.0", "id":"\\u0031", "method":"tools/call","params":{"name":"coral_query","arguments":{"query":"\\u0078"},"_meta":${JSON.stringify(modern)}}}`;
     wire.send(odd, call(2, 'nämlich'));
     expect(await wire.answer('1')).toMatchObject({ result: { structuredContent: healthy } });
@@ -158,7 +41,7 @@ describe('the proxy between stdin, stdout and a colony', () => {
   });
 
   it('keeps a client of 2025 in its era', async () => {
-    start();
+    wire = stage.start();
     const opening = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'old', version: '1' } };
     wire.send(rpc(0, 'initialize', opening));
     expect(await wire.answer(0)).toMatchObject({ result: { protocolVersion: '2025-11-25' } });
@@ -187,7 +70,7 @@ describe('the proxy between stdin, stdout and a colony', () => {
   });
 
   it('passes on what a stream tells, as it comes, each on a line', async () => {
-    start();
+    wire = stage.start();
     let finish = (): void => undefined;
     colony.onPost = ({ response }) => {
       response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
@@ -205,7 +88,7 @@ describe('the proxy between stdin, stdout and a colony', () => {
   });
 
   it('carries calls side by side', async () => {
-    start();
+    wire = stage.start();
     const waiting: (() => void)[] = [];
     const all = new Promise<void>((resolve) => {
       colony.tool = async ({ args }) => {
@@ -226,8 +109,8 @@ describe('the proxy between stdin, stdout and a colony', () => {
   });
 
   it('cancels the call that the client cancels, and answers nothing', async () => {
-    start();
-    const started = hanging();
+    wire = stage.start();
+    const started = stage.hangingTool();
     wire.send(call('a'));
     const signal = await started;
     const gone = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
@@ -249,7 +132,7 @@ describe('the proxy between stdin, stdout and a colony', () => {
     ['neither a request nor an answer', JSON.stringify({ jsonrpc: '2.0', id: 7 }), -32_600, 7],
     ['too much', JSON.stringify(call(1, 'coral_query', { query: 'x'.repeat(maxLineBytes) })), -32_600, null],
   ])('refuses %s without asking anybody, and goes on', async (_name, line, code, id) => {
-    start();
+    wire = stage.start();
     wire.send(line);
     const refused = await wire.next(({ error }) => error !== undefined);
     expect(refused).toMatchObject({ id, error: { code } });
@@ -259,8 +142,8 @@ describe('the proxy between stdin, stdout and a colony', () => {
   });
 
   it('sends no second request under an id that is in use, and answers the first', async () => {
-    start();
-    const started = hanging();
+    wire = stage.start();
+    const started = stage.hangingTool();
     wire.send(call(1));
     await started;
     wire.send(call(1, 'coral_query', { query: 'x' }));
@@ -271,8 +154,8 @@ describe('the proxy between stdin, stdout and a colony', () => {
   });
 
   it('takes only so many requests at once', async () => {
-    start({ limits: { drainMs: 1 } });
-    const started = hanging();
+    wire = stage.start({ limits: { drainMs: 1 } });
+    const started = stage.hangingTool();
     for (let i = 0; i < maxOpenRequests; i += 1) wire.send(call(i));
     await started;
     wire.send(call('more'));
@@ -281,141 +164,8 @@ describe('the proxy between stdin, stdout and a colony', () => {
     });
   });
 
-  it('replaces a lease before its end, and the old one goes when its calls have ended', async () => {
-    start({ ttl: '2s' });
-    let finish = (): void => undefined;
-    const slow = new Promise<void>((resolve) => {
-      finish = resolve;
-    });
-    const started = new Promise<void>((resolve) => {
-      colony.tool = async ({ args }) => {
-        if (args['service_filter'] === 'slow') {
-          resolve();
-          await slow;
-        }
-        return healthy;
-      };
-    });
-    wire.send(call('slow', 'coral_get_health', { service_filter: 'slow' }));
-    await started;
-    for (let i = 0; colony.granted.length < 2; i += 1) {
-      wire.send(call(i));
-      expect(await wire.answer(i)).toMatchObject({ result: { structuredContent: healthy } });
-    }
-    const [first, second] = colony.granted;
-    expect((first?.expiresAt ?? 0) - (second?.expiresAt ?? 0)).toBeLessThan(0);
-    expect(Date.now()).toBeLessThan(first?.expiresAt ?? 0);
-    expect(colony.released).toEqual([]);
-    finish();
-    expect(await wire.answer('slow')).toMatchObject({ result: { structuredContent: healthy } });
-    await colony.whenReleased(1);
-    expect(colony.released).toEqual([first?.agentId]);
-    expect(colony.posts.filter(({ headers }) => headers['authorization'] === 'Bearer access-1')).not.toEqual([]);
-  });
-
-  it('repeats a call whose lease ends under it, once, with the same key', async () => {
-    start();
-    const started = hanging();
-    wire.send(call(1));
-    await started;
-    colony.tool = async () => healthy;
-    colony.granted.forEach((lease) => colony.endLease(lease));
-    expect(await wire.answer(1)).toMatchObject({ result: { structuredContent: healthy } });
-    expect(colony.granted).toHaveLength(2);
-    expect(colony.posts).toHaveLength(2);
-    expect(post(1).headers['idempotency-key']).toBe(post(0).headers['idempotency-key']);
-    expect(post(1).body).toBe(post(0).body);
-    expect(post(1).headers['authorization']).not.toBe(post(0).headers['authorization']);
-  });
-
-  it('gets new access once when it is told 401, and then passes on why', async () => {
-    start();
-    let refusals = 1;
-    colony.onPost = ({ response }) => {
-      if (refusals === 0) return false;
-      refusals -= 1;
-      response.writeHead(401, { 'content-type': 'application/problem+json', 'www-authenticate': 'Bearer' });
-      response.end(
-        JSON.stringify({ title: 'unauthenticated', reason: 'token_revoked', detail: 'Gone.', next: 'Log in.' }),
-      );
-      return true;
-    };
-    wire.send(call(1));
-    expect(await wire.answer(1)).toMatchObject({ result: { structuredContent: healthy } });
-    expect(colony.granted).toHaveLength(2);
-    refusals = 2;
-    wire.send(call(2));
-    expect(await wire.answer(2)).toMatchObject({
-      error: {
-        code: -32_603,
-        message: 'Gone.',
-        data: { error: { kind: 'unauthenticated', reason: 'token_revoked', message: 'Gone.', next: 'Log in.' } },
-      },
-    });
-    expect(colony.granted).toHaveLength(3);
-    wire.send(call(3));
-    expect(await wire.answer(3)).toMatchObject({ result: {} });
-  });
-
-  it('says why there is no access, to each who asks, and recovers', async () => {
-    start();
-    colony.refuseAccess = new CoralError({
-      kind: 'resource_exhausted',
-      reason: 'too_many_leases',
-      message: 'You hold 3 leases.',
-      next: 'Wait.',
-    });
-    wire.send(call(1));
-    expect(await wire.answer(1)).toMatchObject({
-      error: { message: 'You hold 3 leases.', data: { error: { reason: 'too_many_leases', next: 'Wait.' } } },
-    });
-    colony.refuseAccess = undefined;
-    wire.send(call(2));
-    expect(await wire.answer(2)).toMatchObject({ result: {} });
-  });
-
-  it('goes on with the lease it has when the next one is refused', async () => {
-    start({ ttl: '2s' });
-    wire.send(call(0));
-    await wire.answer(0);
-    colony.refuseAccess = new CoralError({ kind: 'resource_exhausted', reason: 'too_many_leases', message: 'Three.' });
-    const [first] = colony.granted;
-    let asked = 0;
-    while (Date.now() < (first?.expiresAt ?? 0) - 200) {
-      asked += 1;
-      wire.send(call(`r${asked}`));
-      expect(await wire.answer(`r${asked}`)).toMatchObject({ result: {} });
-    }
-    expect(colony.granted).toHaveLength(1);
-    colony.refuseAccess = undefined;
-  });
-
-  it('gives an idle lease back and takes a new one for the next message', async () => {
-    start({ idleMs: 20 });
-    wire.send(call(1));
-    await wire.answer(1);
-    await colony.whenReleased(1);
-    wire.send(call(2));
-    expect(await wire.answer(2)).toMatchObject({ result: {} });
-    expect(colony.granted).toHaveLength(2);
-  });
-
-  it('keeps no lease for a stream that only listens, and does not wait for it', async () => {
-    start({ idleMs: 50 });
-    const listen = (id: string) => request(id, 'subscriptions/listen', { notifications: { toolsListChanged: true } });
-    wire.send(listen('a'));
-    await wire.next(({ method }) => method === 'notifications/subscriptions/acknowledged');
-    await colony.whenReleased(1);
-    expect(await wire.answer('a')).toMatchObject({ error: { data: { error: { reason: 'lease_expired' } } } });
-    expect(colony.granted).toHaveLength(1);
-    wire.send(listen('b'));
-    await wire.next(({ params }) => JSON.stringify(params ?? {}).includes('"b"'));
-    await wire.close();
-    expect(wire.messages.map(({ id }) => id)).not.toContain('b');
-  });
-
   it('passes on what the colony refuses, and repeats none of it', async () => {
-    start();
+    wire = stage.start();
     const answers: [number, string, string][] = [
       [400, 'application/json', JSON.stringify({ jsonrpc: '2.0', id: 1, error: { code: -32_020, message: 'no' } })],
       [400, 'application/json', JSON.stringify({ jsonrpc: '2.0', id: null, error: { code: -32_600, message: 'no' } })],
@@ -452,15 +202,15 @@ describe('the proxy between stdin, stdout and a colony', () => {
   });
 
   it('ends a request that the colony never answers', async () => {
-    start({ limits: { requestMs: 100 } });
-    const started = hanging();
+    wire = stage.start({ limits: { requestMs: 100 } });
+    const started = stage.hangingTool();
     wire.send(call(1));
     await started;
     expect(await wire.answer(1)).toMatchObject({ error: { data: { error: { kind: 'deadline_exceeded' } } } });
   });
 
   it('lets answers under way finish after the end of input, but not for ever', async () => {
-    start({ limits: { drainMs: 50 } });
+    wire = stage.start({ limits: { drainMs: 50 } });
     let finish = (): void => undefined;
     const started = new Promise<void>((resolve) => {
       colony.tool = ({ args }) =>
@@ -478,8 +228,8 @@ describe('the proxy between stdin, stdout and a colony', () => {
   });
 
   it('stops at once when it is told to', async () => {
-    start();
-    const started = hanging();
+    wire = stage.start();
+    const started = stage.hangingTool();
     wire.send(call(1));
     await started;
     wire.stopping.abort();
@@ -488,7 +238,7 @@ describe('the proxy between stdin, stdout and a colony', () => {
   });
 
   it('warns of tools that are not described as they were agreed on, once', async () => {
-    start();
+    wire = stage.start();
     colony.onPost = ({ response, body }) => {
       const { id } = JSON.parse(body) as Json;
       response.writeHead(200, { 'content-type': 'application/json' });
