@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { parsePolicy } from '@coral/policy';
 import { toolNames, type ToolName } from '@coral/tools';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { modernHeaders, type HttpAnswer, type HttpEntrance } from './support/http-entrance.js';
+import { commonHeaders, modernHeaders, type HttpAnswer, type HttpEntrance } from './support/http-entrance.js';
 import { jsonRpc, toolCall } from './support/start-colony.js';
 import { TwoDoors, type Caller } from './support/two-doors.js';
 import type { UserId } from '@coral/model';
@@ -186,7 +186,7 @@ describe('what a caller may do over HTTP', () => {
       }
       for (const missing of ['mcp-name', 'mcp-method', 'mcp-protocol-version']) {
         const { [missing]: _, ...headers } = modernHeaders(body);
-        const answer = await door.send({ headers: { ...plain(door), ...headers }, body });
+        const answer = await door.send({ headers: { ...commonHeaders(door), ...headers }, body });
         expect([missing, answer.status]).toEqual([missing, 400]);
       }
       // A header cannot lend a right, nor take one: the old era has no such headers, and the body alone is looked at.
@@ -255,14 +255,6 @@ describe('what a caller may do over HTTP', () => {
   });
 });
 
-function plain(door: HttpEntrance): Record<string, string> {
-  return {
-    'content-type': 'application/json',
-    accept: 'application/json, text/event-stream',
-    authorization: `Bearer ${door.token}`,
-  };
-}
-
 /** One connection, kept for many requests, as real clients do. */
 class KeptLine implements Disposable {
   readonly #door: HttpEntrance;
@@ -271,18 +263,15 @@ class KeptLine implements Disposable {
   constructor(door: HttpEntrance) {
     this.#door = door;
     this.#agent = new (class extends Agent {
-      override createConnection(_: object, done: (error: Error | null, socket: Duplex) => void): undefined {
-        door.connect().then(
-          (socket) => done(null, socket),
-          (error: Error) => done(error, undefined as never),
-        );
+      override createConnection(_: object, done: Connected): undefined {
+        void connectFor(door, done);
       }
     })({ keepAlive: true, maxSockets: 1 });
   }
 
   async post(message: Json): Promise<string> {
     const body = JSON.stringify(message);
-    const headers = { host: this.#door.host, ...plain(this.#door), ...modernHeaders(message) };
+    const headers = { host: this.#door.host, ...commonHeaders(this.#door), ...modernHeaders(message) };
     return await new Promise((resolve, reject) => {
       const sent = request({ agent: this.#agent, method: 'POST', path: '/mcp', headers }, (response) => {
         text(response).then(resolve, reject);
@@ -295,4 +284,17 @@ class KeptLine implements Disposable {
   [Symbol.dispose](): void {
     this.#agent.destroy();
   }
+}
+
+type Connected = (error: Error | null, socket?: Duplex) => void;
+
+async function connectFor(door: HttpEntrance, done: Connected): Promise<void> {
+  let socket: Duplex;
+  try {
+    socket = await door.connect();
+  } catch (thrown) {
+    done(thrown as Error);
+    return;
+  }
+  done(null, socket);
 }

@@ -2,7 +2,7 @@ import { request, type IncomingHttpHeaders, type IncomingMessage, type OutgoingH
 import type { Duplex } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { connect } from 'node:tls';
-import { jsonRpc, toolCall, type Leased } from './start-colony.js';
+import type { Leased } from './start-colony.js';
 
 type Json = Record<string, unknown>;
 
@@ -97,23 +97,24 @@ export class HttpEntrance {
 
   /** A message of the new era, with the headers that belong to it. */
   async modern(message: Json, headers: OutgoingHttpHeaders = {}, signal?: AbortSignal): Promise<HttpAnswer> {
-    const all = { ...this.#common(), ...modernHeaders(message), ...headers };
+    const all = { ...commonHeaders(this), ...modernHeaders(message), ...headers };
     return await this.send({ headers: all, body: message, ...(signal === undefined ? {} : { signal }) });
   }
 
   /** A message as a client of 2025-11-25 sends it after its handshake. */
   async legacy(message: Json, headers: OutgoingHttpHeaders = {}): Promise<HttpAnswer> {
-    const all = { ...this.#common(), 'mcp-protocol-version': '2025-11-25', ...headers };
+    const all = { ...commonHeaders(this), 'mcp-protocol-version': '2025-11-25', ...headers };
     return await this.send({ headers: all, body: withoutMeta(message) });
   }
+}
 
-  #common(): OutgoingHttpHeaders {
-    return {
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      ...(this.token === '' ? {} : { authorization: `Bearer ${this.token}` }),
-    };
-  }
+/** What a client of either era sends beside its message. */
+export function commonHeaders({ token }: Pick<HttpEntrance, 'token'>): Record<string, string> {
+  return {
+    'content-type': 'application/json',
+    accept: 'application/json, text/event-stream',
+    ...(token === '' ? {} : { authorization: `Bearer ${token}` }),
+  };
 }
 
 /** SEP-2243: what a client of the new era repeats in headers. */
@@ -137,8 +138,3 @@ function messagesIn(type: string, body: string): Json[] {
   const data = body.split('\n').filter((line) => line.startsWith('data: '));
   return data.map((line) => JSON.parse(line.slice('data: '.length)) as Json);
 }
-
-/** The protocol's three ways to call a tool over HTTP and gRPC, told apart by nothing but their name. */
-export type Transport = 'http-modern' | 'http-legacy' | 'grpc';
-
-export { jsonRpc, toolCall };
