@@ -1,6 +1,6 @@
 import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { callTools, ModelScript, OpenAiServer, say, type ScriptStep } from '@coral/testing';
+import { AnthropicServer, callTools, ModelScript, OpenAiServer, say, type ScriptStep } from '@coral/testing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ColonyDouble } from '../apps/cli/src/testing/colony-double.js';
 import { openDouble, type Ended, type Laptop } from './support/laptop.js';
@@ -192,6 +192,22 @@ describe('coral llm', () => {
         removed: [],
         test: { ok: true, cost_usd: 0, usage: { input_tokens: expect.any(Number) }, seconds: expect.any(Number) },
       });
+    });
+
+    it('has a model of Anthropic’s protocol call it too, with its key, and one of Responses', async () => {
+      await using claude = await AnthropicServer.start(new ModelScript(obedient), canary);
+      const args = ['--provider', 'anthropic', '--endpoint', claude.url, '--model', 'claude-sonnet-5-5'];
+      const first = await configure([...args, '--api-key', '-', '--test'], {}, canary);
+      expect(first).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ok: claude-sonnet-5-5 called the tool/) });
+      expect(claude.refusals).toEqual([]);
+      expect(first.stdout + first.stderr + (await config())).not.toContain(canary);
+      const server = await serve(obedient, canary);
+      const second = await configure([...at(server), '--api', 'responses', '--api-key', 'env://K', '--test'], {
+        K: canary,
+      });
+      expect(second).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ok: m-1 called the tool/) });
+      expect(server.requests.map(({ path }) => path)).toEqual(['/v1/responses', '/v1/responses']);
+      expect(await config()).toContain('api: "responses"');
     });
 
     it.each<[string, ScriptStep, string, RegExp]>([
