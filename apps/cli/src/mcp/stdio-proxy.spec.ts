@@ -123,19 +123,19 @@ describe('what passes between stdin, stdout and a colony', () => {
     expect(wire.messages.map(({ id }) => id)).toEqual(['b']);
   });
 
-  it.each<[string, string, number, unknown]>([
-    ['broken JSON', '{"jsonrpc":"2.0","id":1', -32_700, null],
-    ['a batch', JSON.stringify([request(1, 'tools/list')]), -32_600, null],
-    ['a bare word', '"x"', -32_600, null],
-    ['a request with the id null', JSON.stringify({ jsonrpc: '2.0', id: null, method: 'tools/list' }), -32_600, null],
-    ['an id that is an object', JSON.stringify({ jsonrpc: '2.0', id: {}, method: 'tools/list' }), -32_600, null],
-    ['neither a request nor an answer', JSON.stringify({ jsonrpc: '2.0', id: 7 }), -32_600, 7],
-    ['too much', JSON.stringify(call(1, 'coral_query', { query: 'x'.repeat(maxLineBytes) })), -32_600, null],
-  ])('refuses %s without asking anybody, and goes on', async (_name, line, code, id) => {
+  it.each<[string, string, number, unknown, string]>([
+    ['broken JSON', '{"jsonrpc":"2.0","id":1', -32_700, null, 'not JSON'],
+    ['a batch', JSON.stringify([request(1, 'tools/list')]), -32_600, null, 'batches are not served'],
+    ['a bare word', '"x"', -32_600, null, 'not one JSON-RPC object'],
+    ['the id null', JSON.stringify({ jsonrpc: '2.0', id: null, method: 'tools/list' }), -32_600, null, 'neither'],
+    ['an object as id', JSON.stringify({ jsonrpc: '2.0', id: {}, method: 'tools/list' }), -32_600, null, 'neither'],
+    ['no request and no answer', JSON.stringify({ jsonrpc: '2.0', id: 7 }), -32_600, 7, 'neither'],
+    ['too much', JSON.stringify(call(1, 'x'.repeat(maxLineBytes))), -32_600, null, `larger than ${maxLineBytes}`],
+  ])('refuses %s without asking anybody, and goes on', async (_name, line, code, id, words) => {
     wire = stage.start();
     wire.send(line);
     const refused = await wire.next(({ error }) => error !== undefined);
-    expect(refused).toMatchObject({ id, error: { code } });
+    expect(refused).toMatchObject({ id, error: { code, message: expect.stringContaining(words) as string } });
     expect(colony.granted).toEqual([]);
     wire.send(call(8));
     await wire.answer(8);
