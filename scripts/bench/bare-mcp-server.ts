@@ -14,12 +14,13 @@ import { bareMeshAddress, bareMeshPort, type BareReady, type BareSettings } from
 const settings = JSON.parse(readFileSync(process.argv[2] ?? '', 'utf8')) as BareSettings;
 const { tool, body } = settings;
 
+/** Read once: the SDK keeps what it made of a schema as long as the schema lives. */
+const schemas = {
+  inputSchema: fromJsonSchema(tool.inputSchema),
+  ...(tool.outputSchema === undefined ? {} : { outputSchema: fromJsonSchema(tool.outputSchema) }),
+};
 const handler = createMcpHandler(() => {
   const server = new McpServer({ name: 'bare', version: '1.0.0' });
-  const schemas = {
-    inputSchema: fromJsonSchema(tool.inputSchema),
-    ...(tool.outputSchema === undefined ? {} : { outputSchema: fromJsonSchema(tool.outputSchema) }),
-  };
   server.registerTool(tool.name, { description: tool.description, ...schemas }, async () => ({
     content: [{ type: 'text', text: JSON.stringify(body) }],
     structuredContent: body,
