@@ -3,6 +3,7 @@ import { Command } from '@oclif/core/command';
 import type { PinnedColony } from './config/choose-colony.js';
 import type { CliConfig } from './config/cli-config.js';
 import { cliPaths, type CliPaths } from './config/cli-paths.js';
+import { visibleJson } from './view/visible.js';
 
 /** What every command has at hand. Errors are thrown; main.ts prints them and decides the exit code. */
 export abstract class CliCommand extends Command {
@@ -33,7 +34,7 @@ export abstract class CliCommand extends Command {
   }
 
   protected printJson(value: unknown): void {
-    process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
+    process.stdout.write(`${visibleJson(value, 2)}\n`);
   }
 
   /** For people: never on stdout. */

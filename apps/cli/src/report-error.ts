@@ -1,7 +1,7 @@
 import { nearest } from '@coral/config';
 import { CoralError, exitCodeFor, toCoralError } from '@coral/errors';
 import { Interrupted } from './interruption.js';
-import { visible, visibleLine } from './view/visible.js';
+import { visible, visibleJson, visibleLine } from './view/visible.js';
 
 export interface ReportOptions {
   /** One JSON object on stderr instead of text. */
@@ -18,7 +18,7 @@ export function reportError(thrown: unknown, { json, argv, commands, stderr }: R
   const quiet = oclifExit(thrown);
   if (quiet !== undefined) return quiet;
   const error = fromOclif(thrown, argv, commands) ?? toCoralError(thrown);
-  stderr.write(json ? `${JSON.stringify(errorJson(error))}\n` : errorText(error));
+  stderr.write(json ? `${visibleJson(errorJson(error))}\n` : errorText(error));
   if (error.reason === 'internal' && process.env['CORAL_DEBUG'] && error.cause instanceof Error) {
     stderr.write(`${visible(error.cause.stack ?? '')}\n`);
   }

@@ -1,7 +1,7 @@
 import type { Conversation, ConversationEvent } from '@coral/llm';
 import { errorBody } from '../report-error.js';
 import { coverageLines } from '../view/envelope-view.js';
-import { visible, visibleLine } from '../view/visible.js';
+import { visible, visibleJson, visibleLine } from '../view/visible.js';
 import { count } from '../view/words.js';
 import type { AskOutcome } from './ask-session.js';
 import { formatCost, formatUsage } from './model-costs.js';
@@ -55,7 +55,7 @@ export class AnswerView {
   finish(question: string, outcome: AskOutcome, elapsedMs: number): void {
     const { conversation, coverage, agentId } = outcome;
     if (this.options.mode === 'json') {
-      this.options.stdout.write(`${JSON.stringify(answerJson(question, outcome, elapsedMs))}\n`);
+      this.options.stdout.write(`${visibleJson(answerJson(question, outcome, elapsedMs))}\n`);
       return;
     }
     // A stream may end before the whole answer was sent, or bring none: what is missing follows.

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { visible, visibleLine } from './visible.js';
+import { visible, visibleJson, visibleLine } from './visible.js';
 
 describe('text from outside', () => {
   it.each([
@@ -19,6 +19,18 @@ describe('text from outside', () => {
     const text = 'p95 150→450 ms\n\tnaïve 漢字 👩‍💻';
     expect(visible(text)).toBe(text);
     expect(visibleLine('a\nb\tc')).toBe('a␊b c');
+  });
+
+  it('is the same text to a program that reads the JSON', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const json = visibleJson({ text });
+        // oxlint-disable-next-line no-control-regex
+        expect(json).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u200b\u202a-\u202e\u2066-\u2069\u{e0000}-\u{e007f}]/u);
+        expect(JSON.parse(json)).toEqual({ text });
+      }),
+    );
+    expect(visibleJson({ a: ['exe.\u202egnp'] }, 2)).toBe('{\n  "a": [\n    "exe.\\u202egnp"\n  ]\n}');
   });
 
   it('never lets a control character through', () => {

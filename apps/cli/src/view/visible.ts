@@ -17,6 +17,16 @@ export function visibleLine(text: string): string {
   return visible(text).replaceAll('\n', '␊').replaceAll('\t', ' ');
 }
 
+/** A value as JSON that a terminal may show, too: the same characters stand in it as `\uXXXX`, so programs read the same text. */
+export function visibleJson(value: unknown, indent?: number): string {
+  return JSON.stringify(value, null, indent).replace(hostile, escaped);
+}
+
+function escaped(character: string): string {
+  const units = Array.from({ length: character.length }, (_, i) => character.charCodeAt(i));
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('');
+}
+
 function show(character: string): string {
   const code = character.codePointAt(0) ?? 0;
   if (code < 0x20) return String.fromCodePoint(0x2400 + code);
