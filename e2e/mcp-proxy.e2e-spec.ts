@@ -173,7 +173,7 @@ describe('coral mcp proxy', () => {
   });
 
   it('asks for nothing before the first message, gives access back when idle, and asks again', async () => {
-    const proxied = start(alex, ['--idle', '1s']);
+    const proxied = start(alex, ['--idle', '3s']);
     proxied.send('{broken');
     await proxied.until(() => proxied.lines[0]);
     expect(await leases(colony, alex)).toEqual([]);

@@ -20,6 +20,7 @@ export interface DoorKeeperOptions {
   say(line: string): void;
 }
 
+/** Keeps a lease alive until it is disposed of; twice is once. */
 export interface Holding extends Disposable {
   readonly door: Door;
 }
@@ -28,8 +29,6 @@ export interface HoldOptions {
   signal: AbortSignal;
   /** The colony has had this call before: it may be given time to come back. */
   patient?: boolean;
-  /** False for a stream that only listens: it keeps no lease alive. */
-  counts?: boolean;
 }
 
 /**
@@ -52,16 +51,20 @@ export class DoorKeeper {
   }
 
   /** A door with life in it, for one call; dispose of it when the call has ended. */
-  async hold({ signal, patient = false, counts = true }: HoldOptions): Promise<Holding> {
+  async hold({ signal, patient = false }: HoldOptions): Promise<Holding> {
     for (;;) {
       const door = await unlessAborted(signal, () => this.#liveDoor(patient));
       const calls = this.#calls.get(door);
       // Closed between its opening and now.
       if (calls === undefined) continue;
-      if (!counts) return { door, [Symbol.dispose]: () => undefined };
       clearTimeout(this.#idle);
       this.#calls.set(door, calls + 1);
-      return { door, [Symbol.dispose]: () => this.#letGo(door) };
+      let isHeld = true;
+      const letGo = () => {
+        if (isHeld) this.#letGo(door);
+        isHeld = false;
+      };
+      return { door, [Symbol.dispose]: letGo };
     }
   }
 

@@ -95,7 +95,7 @@ export class StdioProxy {
       if (this.#requests.size >= maxOpenRequests) throw tooManyRequests();
       this.#requests.set(name, cancelling);
       if (listens) this.#listening.add(cancelling);
-      await this.#relay(message, AbortSignal.any([signal, cancelling.signal, ...late]), !listens);
+      await this.#relay(message, AbortSignal.any([signal, cancelling.signal, ...late]), listens);
     } catch (thrown) {
       if (signal.aborted || cancelling.signal.aborted) return;
       const error = late.some(({ aborted }) => aborted) ? tookTooLong() : toCoralError(thrown);
@@ -110,29 +110,31 @@ export class StdioProxy {
   /** There is no answer to these, so there is nobody but people to tell that one was lost. */
   async #notify(message: Forwarded): Promise<void> {
     try {
-      await this.#relay(message, this.#options.signal, true);
+      await this.#relay(message, this.#options.signal);
     } catch (thrown) {
       if (!this.#options.signal.aborted) this.#tell('a notification was lost', thrown);
     }
   }
 
-  async #relay(message: Forwarded, signal: AbortSignal, counts: boolean): Promise<void> {
+  async #relay(message: Forwarded, signal: AbortSignal, listens = false): Promise<void> {
     const { keeper } = this.#options;
     const key = randomUUID();
     for (let isRetry = false; ; isRetry = true) {
-      using holding = await keeper.hold({ signal, counts, patient: isRetry });
+      using holding = await keeper.hold({ signal, patient: isRetry });
+      // Once it hears something, a stream that only listens keeps no lease alive.
+      const onTold = () => (listens ? holding[Symbol.dispose]() : undefined);
       try {
-        await this.#exchange(holding.door, message, key, signal);
+        await this.#exchange(holding.door, message, key, signal, onTold);
         return;
       } catch (thrown) {
         if (!(thrown instanceof LostDoor) || signal.aborted) throw thrown;
         await keeper.lost(holding.door);
-        if (isRetry || !counts) throw thrown;
+        if (isRetry || listens) throw thrown;
       }
     }
   }
 
-  async #exchange(door: Door, message: Forwarded, key: string, signal: AbortSignal): Promise<void> {
+  async #exchange(door: Door, message: Forwarded, key: string, signal: AbortSignal, onTold: () => void): Promise<void> {
     const headers = { ...headersFor(message, this.#agreed), 'idempotency-key': key };
     let isAnswered = message.kind !== 'request';
     for await (const text of door.post({ bytes: message.bytes, headers, signal })) {
@@ -148,6 +150,7 @@ export class StdioProxy {
       }
       if (message.kind !== 'request' && told.answers !== undefined) continue;
       await this.#options.write(`${line}\n`);
+      onTold();
     }
     if (!isAnswered) throw new LostDoor(noAnswer());
   }
