@@ -111,6 +111,14 @@ describe('access tokens', () => {
     expect(await reasonOf(token, second * 1_000 - 1)).toBe('token_invalid');
   });
 
+  it('say the same the second time, whatever a caller did to the first answer', async () => {
+    const token = await tokens.issue(grant);
+    const first = await tokens.verify(token, now);
+    const told = structuredClone(first);
+    first.permissions.push('read:audit');
+    expect(await tokens.verify(token, now)).toEqual(told);
+  });
+
   it('are missing when empty', async () => {
     expect(await reasonOf('')).toBe('token_missing');
   });

@@ -1,6 +1,6 @@
 // Short-lived access tokens. Read first: RFC 7519 (JWT), RFC 8725 (its pitfalls), RFC 9068 (at+jwt), RFC 7800 (cnf),
 // RFC 8037 (EdDSA keys as JWK).
-import { createPrivateKey, createPublicKey, randomUUID, type KeyObject } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, randomUUID, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, errors, exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
 import { CoralError } from '@coral/errors';
@@ -59,6 +59,8 @@ const tokenType = 'at+jwt';
 export const maxAccessTokenLength = 4_096;
 /** No token lives longer, whoever signed it: from `iat` to `exp`, seconds. */
 export const maxAccessTokenSeconds = 900;
+/** Verified tokens whose signature is not checked again, of about 500 bytes each. */
+export const maxRememberedTokens = 1_024;
 /** 9999-12-31T23:59:59Z: the last second that every date library can tell. */
 const lastSecond = 253_402_300_799;
 
@@ -83,6 +85,7 @@ const schemas = {
     scope: z.string().max(1_024).transform(toScope).optional(),
   }),
 };
+type Claims = z.output<(typeof schemas)['mesh']> | z.output<(typeof schemas)['public']>;
 const headerSchema = z.strictObject({ alg: z.literal(algorithm), typ: z.literal(tokenType), kid: word });
 
 /** Issues and verifies the colony's access tokens with one Ed25519 key, kept as a JWK in a 0600 file. */
@@ -92,6 +95,8 @@ export class AccessTokens {
   readonly #publicKey: KeyObject;
   readonly #kid: string;
   readonly #clock: Clock;
+  /** By the hash of audience and token: what was signed stays signed, and checking it again costs a fifth of a call. */
+  readonly #seen = new Map<string, Claims>();
 
   private constructor(colonyId: string, privateKey: KeyObject, kid: string, clock: Clock) {
     this.#colonyId = colonyId;
@@ -142,9 +147,31 @@ export class AccessTokens {
    * so a colony whose clock stepped back refuses rather than stretches; so is one for another door, and a long one.
    */
   async verify(token: string, now: number, at: Audience = 'mesh'): Promise<AccessClaims> {
-    const audience = this.#nameOf(at);
     if (token === '') throw tokenMissing();
-    if (token.length > maxAccessTokenLength || !isCanonical(token)) throw tokenInvalid();
+    if (token.length > maxAccessTokenLength) throw tokenInvalid();
+    const seen = createHash('sha256').update(JSON.stringify(at)).update('\0').update(token).digest('base64');
+    const claims = this.#seen.get(seen) ?? (await this.#read(token, now, at));
+    // What depends on the time is asked anew for each call.
+    if (!(claims.iat * 1_000 <= now && (claims.nbf ?? 0) * 1_000 <= now)) throw tokenInvalid();
+    if (!(now < claims.exp * 1_000)) throw tokenExpired();
+    this.#remember(seen, claims);
+    return {
+      colonyId: this.#colonyId,
+      userId: claims.sub as UserId,
+      agentId: claims.agent_id as AgentId,
+      keyId: claims.cnf?.wg as KeyId | undefined,
+      // Copies: what is remembered must not change under a caller's hands.
+      scope: claims.scope && [...claims.scope],
+      permissions: [...claims.permissions],
+      expiresAt: claims.exp * 1_000,
+      tokenId: claims.jti,
+    };
+  }
+
+  /** Signature, header and form; the time only as far as the library insists. */
+  async #read(token: string, now: number, at: Audience): Promise<Claims> {
+    const audience = this.#nameOf(at);
+    if (!isCanonical(token)) throw tokenInvalid();
     const verified = await jwtVerify(token, this.#publicKey, {
       algorithms: [algorithm],
       typ: tokenType,
@@ -163,18 +190,14 @@ export class AccessTokens {
     const claims = parsed.data;
     if (claims.aud !== audience) throw tokenInvalid();
     if (claims.exp - claims.iat > maxAccessTokenSeconds) throw tokenInvalid();
-    if (!(claims.iat * 1_000 <= now && (claims.nbf ?? 0) * 1_000 <= now)) throw tokenInvalid();
-    if (!(now < claims.exp * 1_000)) throw tokenExpired();
-    return {
-      colonyId: this.#colonyId,
-      userId: claims.sub as UserId,
-      agentId: claims.agent_id as AgentId,
-      keyId: claims.cnf?.wg as KeyId | undefined,
-      scope: claims.scope,
-      permissions: claims.permissions,
-      expiresAt: claims.exp * 1_000,
-      tokenId: claims.jti,
-    };
+    return claims;
+  }
+
+  /** The oldest goes first; a token that is used again is young again. */
+  #remember(seen: string, claims: Claims): void {
+    this.#seen.delete(seen);
+    this.#seen.set(seen, claims);
+    if (this.#seen.size > maxRememberedTokens) this.#seen.delete(this.#seen.keys().next().value as string);
   }
 
   get #issuer(): string {
