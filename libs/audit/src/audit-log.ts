@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { CoralError } from '@coral/errors';
 import type { Clock } from '@coral/model';
 import { AuditUnavailable } from './audit.errors.js';
-import { encodeRow, sealRow, type AuditEntry, type AuditRow, type ChainHead } from './audit-row.js';
+import { sealRow, type AuditEntry, type AuditRow, type ChainHead } from './audit-row.js';
 import { lockDirectory } from './directory-lock.js';
 import { capPayload, capString } from './payload.js';
 import { nodeSegmentFiles, type SegmentFiles } from './segment-files.js';
@@ -169,16 +169,16 @@ export class AuditLog implements AsyncDisposable {
     const own = this.#failure ? [recovered(this.#failure)] : [];
     const at = new Date(this.#clock.now()).toISOString();
     let head = this.#head;
-    const rows = [...own, ...entries].map((entry) => {
-      const row = sealRow(entry, head, randomUUID(), at);
-      head = { seq: row.seq, hash: row.hash };
-      return row;
+    const sealed = [...own, ...entries].map((entry) => {
+      const next = sealRow(entry, head, randomUUID(), at);
+      head = { seq: next.row.seq, hash: next.row.hash };
+      return next;
     });
-    if (rows.length === 0) return [];
-    await this.#writer.append(Buffer.from(rows.map(encodeRow).join(''), 'utf8'));
+    if (sealed.length === 0) return [];
+    await this.#writer.append(Buffer.from(sealed.map(({ line }) => line).join(''), 'utf8'));
     this.#head = head;
     this.#failure = undefined;
-    return rows.slice(own.length);
+    return sealed.slice(own.length).map(({ row }) => row);
   }
 
   #fail(thrown: unknown, batch: readonly Waiting[]): void {

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
-import { canonicalJson, type JsonValue } from './canonical-json.js';
+import { hash as digest } from 'node:crypto';
+import { canonicalJson, quoted, type JsonValue } from './canonical-json.js';
 
 /** What happened. `audit.*` rows are written by the log about itself. */
 export type AuditKind =
@@ -56,16 +56,21 @@ export const beforeGenesis: ChainHead = { seq: -1, hash: '0'.repeat(64) };
 export const maxRowBytes = 8 * 1024 * 1024;
 
 function hashOf(row: Omit<AuditRow, 'hash'>): string {
-  return createHash('sha256')
-    .update(canonicalJson({ ...row }), 'utf8')
-    .digest('hex');
+  return digest('sha256', canonicalJson({ ...row }));
 }
 
-/** Chains an entry (its payload already capped) to the head. */
-export function sealRow(entry: AuditEntry, head: ChainHead, id: string, at: string): AuditRow {
+/**
+ * Chains an entry (its payload already capped) to the head. `line` is {@link encodeRow} of the row, made from the text that
+ * was hashed: the keys are sorted, so `hash` has its place right behind `agent_id` and `at`.
+ */
+export function sealRow(entry: AuditEntry, head: ChainHead, id: string, at: string): { row: AuditRow; line: string } {
   const { kind, user_id, agent_id, payload } = entry;
   const open = { seq: head.seq + 1, id, at, kind, user_id, agent_id, payload, prev: head.hash };
-  return { ...open, hash: hashOf(open) };
+  const text = canonicalJson(open);
+  const hash = digest('sha256', text);
+  const before = `{"agent_id":${agent_id === null ? 'null' : quoted(agent_id)},"at":${quoted(at)},`.length;
+  const line = `${text.slice(0, before)}"hash":"${hash}",${text.slice(before)}\n`;
+  return { row: { ...open, hash }, line };
 }
 
 /** One line of a segment, newline included. */

@@ -10,7 +10,11 @@ export const maxCanonicalDepth = 128;
  */
 const neverRaw = /[\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g;
 
-function quoted(text: string): string {
+/** Most texts: nothing in them has to be escaped. */
+const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
+
+export function quoted(text: string): string {
+  if (plain.test(text)) return `"${text}"`;
   return JSON.stringify(text).replace(neverRaw, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
 }
 

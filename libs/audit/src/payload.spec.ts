@@ -83,8 +83,9 @@ describe('capPayload', () => {
     fc.assert(
       fc.property(fc.dictionary(anyText, anyJson), anyText, (payload, user) => {
         const entry = { kind: 'admin', user_id: user.toWellFormed(), agent_id: null } as const;
-        const row = sealRow({ ...entry, payload: capPayload(payload) }, beforeGenesis, 'id', 'at');
+        const { row, line } = sealRow({ ...entry, payload: capPayload(payload) }, beforeGenesis, 'id', 'at');
         const text = encodeRow(row);
+        expect(line).toBe(text);
         expect(text.indexOf('\n')).toBe(text.length - 1);
         expect(decodeRow(Buffer.from(text.slice(0, -1)))).toEqual({ row });
       }),
@@ -95,7 +96,7 @@ describe('capPayload', () => {
 describe('the hash of a row', () => {
   it('is the one that other programs compute', () => {
     // printf '%s' '<text>' | sha256sum
-    const row = sealRow(
+    const { row } = sealRow(
       { kind: 'admin', user_id: 'alex', agent_id: null, payload: { b: 1, a: 'ü' } },
       beforeGenesis,
       '00000000-0000-4000-8000-000000000000',
@@ -109,7 +110,7 @@ describe('the hash of a row', () => {
   });
 
   it('covers every other field', () => {
-    const row = sealRow({ kind: 'admin', user_id: 'a', agent_id: 'b', payload: { n: 1 } }, beforeGenesis, 'i', 't');
+    const { row } = sealRow({ kind: 'admin', user_id: 'a', agent_id: 'b', payload: { n: 1 } }, beforeGenesis, 'i', 't');
     const others = { seq: 1, id: 'x', at: 'x', kind: 'x', user_id: null, agent_id: null, payload: {}, prev: 'x' };
     for (const [field, value] of Object.entries(others)) {
       const line = encodeRow({ ...row, [field]: value }).trimEnd();

@@ -22,6 +22,8 @@ function startOf(text: string, maxBytes: number): string {
 
 /** Well-formed UTF-16, and short enough for a row. */
 export function capString(text: string): string {
+  // A character of UTF-16 is at most three bytes of UTF-8.
+  if (text.length * 3 <= maxStringBytes && text.isWellFormed()) return text;
   const whole = text.toWellFormed();
   const bytes = Buffer.byteLength(whole, 'utf8');
   if (bytes <= maxStringBytes) return whole;
@@ -43,8 +45,15 @@ function capValue(value: unknown, depth: number): JsonValue {
   return Object.fromEntries(members);
 }
 
+/** A character of UTF-16 becomes at most six bytes (`\\u202e`): true only when there is no need to look closer. */
+function fitsFor(value: JsonValue): boolean {
+  if (typeof value === 'string') return value.length * 6 < maxFieldBytes;
+  return typeof value !== 'object' || value === null || JSON.stringify(value).length * 6 < maxFieldBytes;
+}
+
 function capField(value: unknown): JsonValue {
   const capped = capValue(value, 0);
+  if (fitsFor(capped)) return capped;
   const text = canonicalJson(capped);
   const bytes = Buffer.byteLength(text, 'utf8');
   if (bytes <= maxFieldBytes) return capped;

@@ -37,7 +37,7 @@ async function verdictAfter(
 function forged(text: string): string {
   const row = decode(text);
   const head = { seq: row.seq - 1, hash: row.prev };
-  return line(sealRow({ ...row, payload: { n: 'forged' } }, head, row.id, row.at));
+  return line(sealRow({ ...row, payload: { n: 'forged' } }, head, row.id, row.at).row);
 }
 
 describe('verifyAudit', () => {

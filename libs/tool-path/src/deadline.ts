@@ -25,9 +25,9 @@ export async function runWithin(
   if (callers.aborted) throw new CallCancelled();
   if (limits.leaseMs <= 0 || leaseEnd?.aborted === true) throw new LeaseExpired();
   const leaseEndsFirst = limits.leaseMs < limits.deadlineMs;
-  const timer = new AbortController();
-  const timeout = setTimeout(() => timer.abort(), Math.min(limits.deadlineMs, limits.leaseMs));
-  const signal = AbortSignal.any([callers, timer.signal, ...(leaseEnd === undefined ? [] : [leaseEnd])]);
+  // Wired by hand: AbortSignal.any() would leave a trace of each call at the lease's signal, which outlives thousands.
+  const end = new AbortController();
+  const { signal } = end;
   const why = (): Error => {
     // First: when a lease ends its streams are cut too, which looks as if the caller had gone away.
     if (leaseEnd?.aborted === true) return new LeaseExpired();
@@ -35,8 +35,14 @@ export async function runWithin(
     return leaseEndsFirst ? new LeaseExpired() : new ToolTooSlow(limits.tool, limits.deadlineMs);
   };
   const stopped = Promise.withResolvers<never>();
-  const stop = (): void => stopped.reject(why());
-  signal.addEventListener('abort', stop, { once: true });
+  const stop = (): void => {
+    if (signal.aborted) return;
+    stopped.reject(why());
+    end.abort();
+  };
+  const timeout = setTimeout(stop, Math.min(limits.deadlineMs, limits.leaseMs));
+  callers.addEventListener('abort', stop);
+  leaseEnd?.addEventListener('abort', stop);
   try {
     return await Promise.race([(async () => work({ ...context, signal }))(), stopped.promise]);
   } catch (thrown) {
@@ -44,6 +50,7 @@ export async function runWithin(
     throw signal.aborted ? why() : thrown;
   } finally {
     clearTimeout(timeout);
-    signal.removeEventListener('abort', stop);
+    callers.removeEventListener('abort', stop);
+    leaseEnd?.removeEventListener('abort', stop);
   }
 }

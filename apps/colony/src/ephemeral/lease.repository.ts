@@ -1,3 +1,4 @@
+import type { StatementSync } from 'node:sqlite';
 import type { AgentId, KeyId, UserId } from '@coral/model';
 import type { BootClock } from '../control/boot-clock.js';
 import type { ControlDb } from '../control/control-db.js';
@@ -45,12 +46,15 @@ export class LeaseRepository {
   private readonly clock: BootClock;
   readonly rules: LeaseRules;
   private lastHost: number;
+  /** Asked several times in every call. */
+  private readonly oneActive: StatementSync;
 
   constructor(db: ControlDb, clock: BootClock, rules: LeaseRules) {
     this.db = db;
     this.clock = clock;
     this.rules = rules;
     this.rebase();
+    this.oneActive = db.sql.prepare("SELECT * FROM leases WHERE agent_id = ? AND state = 'active'");
     this.lastHost = Number(db.sql.prepare('SELECT max(host) AS host FROM leases').get()?.['host'] ?? 0);
   }
 
@@ -109,7 +113,8 @@ export class LeaseRepository {
 
   /** The lease if it holds right now; reserved and expired ones do not. */
   findAlive(agentId: AgentId): Lease | undefined {
-    const [lease] = this.select("WHERE agent_id = ? AND state = 'active'", agentId);
+    const row = this.oneActive.get(agentId) as unknown as LeaseRow | undefined;
+    const lease = row === undefined ? undefined : fromRow(row);
     return lease !== undefined && !isExpired(lease, this.moment()) ? lease : undefined;
   }
 

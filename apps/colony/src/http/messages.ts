@@ -29,9 +29,14 @@ export async function readBody(request: IncomingMessage, maxBytes: number): Prom
         reject(new BodyTooLarge(maxBytes));
       } else chunks.push(chunk);
     });
-    request.once('end', () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)));
-    request.once('error', () => reject(new RequestIncomplete()));
-    request.once('close', () => reject(new RequestIncomplete()));
+    const cut = (): void => reject(new RequestIncomplete());
+    request.once('end', () => {
+      // Each request is closed in the end; only before its last byte it means something.
+      request.off('close', cut);
+      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks));
+    });
+    request.once('error', cut);
+    request.once('close', cut);
   });
 }
 

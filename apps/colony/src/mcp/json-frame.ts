@@ -24,8 +24,10 @@ export function readFrame(bytes: Uint8Array): Frame {
 
 const quote = 0x22;
 const backslash = 0x5c;
-const openers = new Set([0x5b, 0x7b]);
-const closers = new Set([0x5d, 0x7d]);
+/** `[` and `{` differ in this bit alone, and so do `]` and `}`. */
+const curly = 0x20;
+const opener = 0x7b;
+const closer = 0x7d;
 
 /** Nesting of brackets outside strings, without building anything. Right for valid JSON, harmless for the rest. */
 function depthOf(bytes: Uint8Array): number {
@@ -38,8 +40,8 @@ function depthOf(bytes: Uint8Array): number {
       if (byte === backslash) i += 1;
       else if (byte === quote) inString = false;
     } else if (byte === quote) inString = true;
-    else if (openers.has(byte)) deepest = Math.max(deepest, (depth += 1));
-    else if (closers.has(byte)) depth -= 1;
+    else if ((byte | curly) === opener) deepest = Math.max(deepest, (depth += 1));
+    else if ((byte | curly) === closer) depth -= 1;
   }
   return deepest;
 }
