@@ -97,7 +97,7 @@ describe('coral ask with a model', () => {
       const script = new ModelScript([
         { ...say('First words, ', 'last words.'), hold: { in: 'text', until: released } },
       ]);
-      await using laptop = await house.laptop({ wire, script });
+      await using laptop = await house.laptop({ wire, script, budget: { max_seconds: 40 } });
       const child = laptop.start('Is anything wrong?');
       const ended = end(child);
       const [shown] = (await unlessEnded(once(child.stdout, 'data'), ended)) as [Buffer];
@@ -211,7 +211,7 @@ describe('coral ask with a model', () => {
         callTools(['coral_get_health']),
         { ...say('Health is fine, ', 'and so on.'), hold: { in: 'text', until: never } },
       ]);
-      await using laptop = await house.laptop({ wire, script });
+      await using laptop = await house.laptop({ wire, script, budget: { max_seconds: 40 } });
       const child = laptop.start('Is anything wrong?');
       const ended = end(child);
       await unlessEnded(once(child.stdout, 'data'), ended);

@@ -131,6 +131,7 @@ export const apiFaults: readonly Row[] = [
     requests: 2,
     ends: fails('provider_protocol'),
     footer: footers.oneLook,
+    more: ({ asked }) => expect(asked.stderr).toContain('a redirect to http'),
   },
   {
     what: 'a redirect for good',
@@ -139,6 +140,7 @@ export const apiFaults: readonly Row[] = [
     requests: 2,
     ends: fails('provider_protocol'),
     footer: footers.oneLook,
+    more: ({ asked }) => expect(asked.stderr).toContain('a redirect to http'),
   },
   {
     what: 'a line without end',
@@ -168,7 +170,7 @@ export const apiFaults: readonly Row[] = [
   {
     what: 'never an answer to the first try',
     steps: [{ fault: 'never_answers' }, well],
-    budget: { max_stall_seconds: 2 },
+    budget: { max_stall_seconds: 2, max_seconds: 40 },
     requests: 2,
     ends: answers(),
     footer: /^0 tools · 1\.0k in \/ 100 out tokens · \$0\.0030 · /,
@@ -177,7 +179,7 @@ export const apiFaults: readonly Row[] = [
   {
     what: 'one byte at a time of an event that never ends',
     steps: [{ fault: 'slow_loris' }],
-    budget: { max_stall_seconds: 1 },
+    budget: { max_stall_seconds: 1, max_seconds: 40 },
     requests: 3,
     ends: fails('provider_stalled'),
     footer: footers.nothing,
