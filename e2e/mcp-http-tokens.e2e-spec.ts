@@ -80,7 +80,7 @@ describe('tokens for the public door', () => {
   it('are leases: listed, released by their owner, and then over', async () => {
     const { person, public: open } = alex;
     const token = await doors.token(person, { client_id: 'an agent in the cloud' });
-    const listed = (await person.list()).filter(({ agentId }) => agentId.startsWith('web-'));
+    const listed = (await person.list()).filter(({ agentId }) => agentId.startsWith('pub-'));
     const mine = listed.at(-1);
     expect(mine).toMatchObject({ userId: 'alex', purpose: 'MCP over HTTP, an agent in the cloud' });
     await using sam = await doors.caller('sam');

@@ -196,7 +196,7 @@ describe('coral ask with a model', () => {
         readP95,
       ]);
       await using laptop = await house.laptop({ wire, script });
-      const asked = await laptop.ask('Which service is slow?', '--ephemeral-ttl', '2s');
+      const asked = await laptop.ask('Which service is slow?', '--ephemeral-ttl', '5s');
       expect(asked, asked.stderr).toMatchObject({
         code: 0,
         stdout: expect.stringMatching(/p95 of [\d.]+ ms\.\nVERDICT/),
@@ -234,8 +234,8 @@ describe('coral ask with a model', () => {
     { limit: 'money', budget: { max_usd: 0.005 }, words: '$0.005', steps: [look, answer] },
     {
       limit: 'seconds',
-      budget: { max_seconds: 2 },
-      words: '2 s',
+      budget: { max_seconds: 3 },
+      words: '3 s',
       steps: [{ ...answer, hold: { in: 'text', until: never } }],
     },
   ] as const;

@@ -187,9 +187,9 @@ export const apiFaults: readonly Row[] = [
   {
     what: 'signs of life without end',
     steps: [{ fault: 'endless_pings' }],
-    budget: { max_seconds: 2 },
+    budget: { max_seconds: 3 },
     requests: 1,
-    ends: { code: 8, reason: 'seconds', answer: /^\w+\n\[Not complete: the limit of 2 s was reached\.\]$/ },
+    ends: { code: 8, reason: 'seconds', answer: /^\w+\n\[Not complete: the limit of 3 s was reached\.\]$/ },
     footer: /^0 tools · /,
   },
   {

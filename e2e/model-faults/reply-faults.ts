@@ -38,7 +38,7 @@ export const replyFaults: readonly Row[] = [
   {
     what: 'silence in mid-text',
     steps: [{ parts: [{ say: soFar }], break: { in: 'text', by: 'silence' } }],
-    budget: { max_stall_seconds: 1, max_seconds: 40 },
+    budget: { max_stall_seconds: 2, max_seconds: 40 },
     requests: 1,
     ends: fails('provider_stalled', shown),
     footer: /^0 tools · /,

@@ -1,5 +1,6 @@
 import { open as openFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as endOfTurn } from 'node:timers/promises';
 import { CoralError } from '@coral/errors';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { AuditLog, maxQueuedRows, retryMs } from './audit-log.js';
@@ -21,7 +22,11 @@ async function appendTwelve(log: AuditLog): Promise<Outcome> {
   const outcome: Outcome = { acknowledged: [], refused: [] };
   // Three at a time: one alone and a batch of two.
   for (const numbers of [1, 4, 7, 10].map((n) => [n, n + 1, n + 2])) {
-    const results = await Promise.allSettled(numbers.map((n) => log.append(entry(n))));
+    const [first = 0, ...rest] = numbers;
+    const alone = log.append(entry(first));
+    alone.catch(() => undefined); // looked at below
+    await endOfTurn();
+    const results = await Promise.allSettled([alone, ...rest.map((n) => log.append(entry(n)))]);
     for (const [i, result] of results.entries()) {
       if (result.status === 'fulfilled') outcome.acknowledged.push(result.value);
       else outcome.refused.push(numbers[i] ?? 0);
@@ -188,8 +193,9 @@ describe('a disk that fails', () => {
       // The second batch is written whole, then cannot be synced.
       if (operation === 'datasync' && (syncs += 1) === 2) throw diskError('EIO');
     };
-    const results = await Promise.allSettled(Array.from({ length: 20 }, (_, n) => log.append(entry(n))));
-    expect(results.map((result) => result.status)).toEqual(['fulfilled', ...Array(19).fill('rejected')]);
+    await log.append(entry(0));
+    const results = await Promise.allSettled(Array.from({ length: 19 }, (_, n) => log.append(entry(n + 1))));
+    expect(results.map((result) => result.status)).toEqual(Array(19).fill('rejected'));
     await log.append(entry(99));
     expect(await verifyAudit(place.audit)).toMatchObject({ ok: true, rows: 4 });
   });

@@ -55,10 +55,6 @@ export const beforeGenesis: ChainHead = { seq: -1, hash: '0'.repeat(64) };
 /** Longer than any row the caps of payload.ts allow. Bytes, newline excluded. */
 export const maxRowBytes = 8 * 1024 * 1024;
 
-function hashOf(row: Omit<AuditRow, 'hash'>): string {
-  return digest('sha256', canonicalJson({ ...row }));
-}
-
 /**
  * Chains an entry (its payload already capped) to the head. `line` is {@link encodeRow} of the row, made from the text that
  * was hashed: the keys are sorted, so `hash` has its place right behind `agent_id` and `at`.
@@ -68,9 +64,13 @@ export function sealRow(entry: AuditEntry, head: ChainHead, id: string, at: stri
   const open = { seq: head.seq + 1, id, at, kind, user_id, agent_id, payload, prev: head.hash };
   const text = canonicalJson(open);
   const hash = digest('sha256', text);
-  const before = `{"agent_id":${agent_id === null ? 'null' : quoted(agent_id)},"at":${quoted(at)},`.length;
+  const before = lengthBeforeHash(open);
   const line = `${text.slice(0, before)}"hash":"${hash}",${text.slice(before)}\n`;
   return { row: { ...open, hash }, line };
+}
+
+function lengthBeforeHash({ agent_id, at }: Pick<AuditRow, 'agent_id' | 'at'>): number {
+  return `{"agent_id":${agent_id === null ? 'null' : quoted(agent_id)},"at":${quoted(at)},`.length;
 }
 
 /** One line of a segment, newline included. */
@@ -108,8 +108,11 @@ export function decodeRow(line: Uint8Array): DecodedRow {
   if (!isRowShaped(value)) return { problem: 'the line is not an audit row' };
   try {
     if (canonicalJson({ ...value }) !== text) return { problem: 'the line is not in canonical form' };
-    const { hash, ...open } = value;
-    if (hashOf(open) !== hash) return { problem: 'the hash does not fit the content' };
+    // In canonical form its place is known: what was hashed is the text without it.
+    const before = lengthBeforeHash(value);
+    const field = `"hash":${quoted(value.hash)},`;
+    const hashed = text.slice(0, before) + text.slice(before + field.length);
+    if (digest('sha256', hashed) !== value.hash) return { problem: 'the hash does not fit the content' };
   } catch {
     return { problem: 'the line is nested deeper than any row' };
   }

@@ -259,7 +259,7 @@ describe('access tokens', () => {
 describe('public access tokens', () => {
   const resource = 'https://colony.test:41820/mcp';
   const { keyId: _, ...facts } = grant;
-  const publicGrant: PublicGrant = { ...facts, agentId: 'web-abcdefghijklmnop' as AgentId, resource };
+  const publicGrant: PublicGrant = { ...facts, agentId: 'pub-abcdefghijklmnop' as AgentId, resource };
   const { cnf: __, ...rest } = goodClaims();
   const publicClaims = { ...rest, aud: resource };
   const forged = (change: Record<string, unknown>) => forge(goodHeader(), { ...publicClaims, ...change });
@@ -268,7 +268,7 @@ describe('public access tokens', () => {
     const token = await tokens.issue(publicGrant);
     expect(await tokens.verify(token, now, { resource })).toMatchObject({
       userId: 'alex',
-      agentId: 'web-abcdefghijklmnop',
+      agentId: 'pub-abcdefghijklmnop',
       keyId: undefined,
       scope: undefined,
     });

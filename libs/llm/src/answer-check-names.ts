@@ -35,7 +35,7 @@ function isKnown(name: string, { text }: Known): boolean {
   return stands(word, text) || (/[@:/=]/.test(word) && word.split(/[@:/=]+/).every((part) => stands(part, text)));
 }
 
-/** As a word of its own: `pay` does not stand in `payment`, but `payment` does in `payment-v2`. */
+/** As a word of its own: `pay` does not stand in `payroll`, but `payroll` does in `payroll-v2`. */
 function stands(word: string, text: string): boolean {
   const bare = word.replace(/^v(?=\d)/, '').replaceAll(/[.*+?^${}()|[\]\\/-]/g, '\\$&');
   return new RegExp(`(?<![a-z0-9])v?${bare}(?![a-z0-9])`).test(text);

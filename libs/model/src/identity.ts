@@ -6,7 +6,7 @@ declare const userId: unique symbol;
 /** SHA-256 of a 32-byte WireGuard public key, base64url without padding: how the mesh names its members. */
 export type KeyId = string & { readonly [keyId]: true };
 /**
- * `eph-…` for a lease, `agt-…` for a permanent agent: derived from the key, so each is traceable to the other. `web-…` for an
+ * `eph-…` for a lease, `agt-…` for a permanent agent: derived from the key, so each is traceable to the other. `pub-…` for an
  * access at the public door, which has no key: derived from random bytes.
  */
 export type AgentId = string & { readonly [agentId]: true };
@@ -18,7 +18,7 @@ export function keyIdOf(publicKey: Uint8Array): KeyId {
 }
 
 /** prefix + base32 (RFC 4648, lower case, no padding) of the first 80 bits of SHA-256(public key). */
-export function agentIdOf(publicKey: Uint8Array, prefix: 'eph' | 'agt' | 'web'): AgentId {
+export function agentIdOf(publicKey: Uint8Array, prefix: 'eph' | 'agt' | 'pub'): AgentId {
   const digest = createHash('sha256').update(publicKey).digest().subarray(0, 10);
   const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
   let bits = 0;

@@ -5,7 +5,7 @@ import type { ToolEnvelope } from './tool-results.js';
 /** Who calls, as verified: where there is a tunnel, token and tunnel agree. */
 export interface Caller {
   userId: UserId;
-  /** The lease's id, `eph-…`; of an access at the public door, `web-…`. */
+  /** The lease's id, `eph-…`; of an access at the public door, `pub-…`. */
   agentId: AgentId;
   /** The tunnel's key; undefined at the public door, where there is none. */
   keyId: KeyId | undefined;

@@ -3,7 +3,7 @@ import { CoralError } from '@coral/errors';
 /** Longest JSON that --args takes, bytes; a colony takes less. */
 export const maxArgsBytes = 256 * 1024;
 
-/** Arguments of a tool from the words after its name (`service=payment`) or from one JSON object, never from both. */
+/** Arguments of a tool from the words after its name (`service=orders`) or from one JSON object, never from both. */
 export function readArguments(words: readonly string[], json: string | undefined): Record<string, unknown> {
   if (json === undefined) return fromWords(words);
   if (words.length > 0) {

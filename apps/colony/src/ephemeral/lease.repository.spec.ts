@@ -112,13 +112,13 @@ describe('LeaseRepository', () => {
   it('keeps public accesses, which have neither key nor address, over a restart', () => {
     for (const key of [1, 2]) {
       const { seat: _, ...request } = requestOf('alex', key);
-      const lease = leases.reserve({ ...request, agentId: agentIdOf(new Uint8Array(32).fill(key), 'web') });
+      const lease = leases.reserve({ ...request, agentId: agentIdOf(new Uint8Array(32).fill(key), 'pub') });
       leases.activate(lease.agentId);
     }
     reopen();
     expect(leases.listAlive().map(({ agentId, seat }) => [agentId.slice(0, 4), seat])).toEqual([
-      ['web-', undefined],
-      ['web-', undefined],
+      ['pub-', undefined],
+      ['pub-', undefined],
     ]);
   });
 

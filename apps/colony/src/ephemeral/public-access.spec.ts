@@ -15,7 +15,7 @@ describe('PublicAccess', () => {
 
   it('is a lease without a seat, with a token for the resource alone', async () => {
     const { lease, accessToken } = await rooms.publicAccess.grant({ ...wanted, scope: ['read:health'] }, alex);
-    expect(lease).toMatchObject({ agentId: expect.stringMatching(/^web-[a-z2-7]{16}$/), seat: undefined });
+    expect(lease).toMatchObject({ agentId: expect.stringMatching(/^pub-[a-z2-7]{16}$/), seat: undefined });
     expect(await rooms.tokens.verify(accessToken, rooms.clock.now(), { resource })).toMatchObject({
       userId: 'alex',
       agentId: lease.agentId,

@@ -58,7 +58,7 @@ export class PublicAccess {
     const { person } = asker;
     if (!this.parts.enabled) throw new LeasesDisabled();
     const lease = leases.reserve({
-      agentId: agentIdOf(randomBytes(32), 'web'),
+      agentId: agentIdOf(randomBytes(32), 'pub'),
       userId: person.userId,
       tokenId: person.tokenId,
       purpose: request.purpose,

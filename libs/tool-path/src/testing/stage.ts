@@ -179,7 +179,7 @@ export async function openStage(rules: Partial<ToolRules> = {}): Promise<Stage> 
       return { token, peer: keyId, agentId, lease };
     },
     async guest(user, scope) {
-      const agentId = agentIdOf(new Uint8Array(32).fill((keys += 1)), 'web');
+      const agentId = agentIdOf(new Uint8Array(32).fill((keys += 1)), 'pub');
       const expiresAt = clock.at + 300_000;
       const lease = { expiresAt, keyId: undefined };
       leases.set(agentId, lease);
