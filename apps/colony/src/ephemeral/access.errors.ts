@@ -44,7 +44,7 @@ export class BadAgentId extends CoralError {
       reason: 'bad_agent_id',
       where: 'agent_id',
       message: 'agent_id: not the id of a lease.',
-      next: 'Give the id as RequestEphemeralAccess returned it: `eph-` and 16 letters and digits.',
+      next: 'Give the id as `coral colony ephemeral list` shows it: `eph-` or `pub-` and 16 letters and digits.',
     });
   }
 }

@@ -15,7 +15,7 @@ import type { LeaseRepository } from './lease.repository.js';
 import { ttlOf } from './lease.js';
 import type { Lease, MeshSeat, WireDuration } from './lease.js';
 
-const leaseIdShape = /^(eph|web)-[a-z2-7]{16}$/;
+const leaseIdShape = /^(eph|pub)-[a-z2-7]{16}$/;
 
 export interface AccessRequest {
   /** Empty, or compared with the verified caller. */
