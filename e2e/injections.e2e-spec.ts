@@ -19,6 +19,7 @@ import { CoralSystem, type User } from '../scripts/demo/coral-system.js';
 import { demoPolicy } from '../scripts/demo/incident.js';
 import { coral, type Finished } from '../scripts/demo/processes.js';
 import { sendOrdinaryTraffic } from './support/traffic.js';
+import { until } from './support/until.js';
 import { Wiretap } from './support/wiretap/wiretap.js';
 
 const text = (key: string, value: string) => ({ key, value: { stringValue: value } });
@@ -122,6 +123,8 @@ describe('a model that obeys fifty texts which strangers wrote into telemetry', 
     await sendAll(agent.ready.otlp_http);
     await sendOrdinaryTraffic(`http://${agent.ready.otlp_http}`);
     robin = await system.addUser('robin');
+    // From here on the agent is one that answers: before its first report every answer is partial.
+    await until(async () => (await robin.coral(['query', 'payment latency, last 15m', '--json'])).code === 0);
     const live = (sql: string) => ({ call: 'coral_fetch_live', args: { agent_id: agentId, sql_query: sql } });
     const calls = injections.flatMap(({ obeyed: { calls: wanted } }) =>
       wanted.map(({ name, args }) => ({

@@ -9,6 +9,7 @@ import { CoralSystem, type User } from '../scripts/demo/coral-system.js';
 import { demoPolicy } from '../scripts/demo/incident.js';
 import { coral, type Finished } from '../scripts/demo/processes.js';
 import { sendOrdinaryTraffic } from './support/traffic.js';
+import { until } from './support/until.js';
 import { tracesOf } from './support/wiretap/traces.js';
 import { Wiretap, type Overheard } from './support/wiretap/wiretap.js';
 
@@ -76,6 +77,8 @@ describe.each(Object.entries(wires))('the key of %s', (_name, wire) => {
     const agent = await system.startAgent('orders-1', 'robin', {}, taps.agent.environment);
     await sendOrdinaryTraffic(`http://${agent.ready.otlp_http}`);
     robin = await system.addUser('robin');
+    // From here on the agent is one that answers: before its first report every answer is partial.
+    await until(async () => (await robin.coral(['query', 'payment latency, last 15m', '--json'])).code === 0);
     const script = new ModelScript([
       callTools(['coral_get_health'], ['coral_query', { query: 'latency by service, last 15m' }]),
       callTools(['coral_fetch_live', { agent_id: agent.ready.agent_id, sql_query: 'SELECT count(*) FROM spans' }]),
