@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CoralSystem, type User } from '../scripts/demo/coral-system.js';
 import { ask, type AskAnswer } from '../scripts/demo/incident.js';
 import { sendOrdinaryTraffic } from './support/traffic.js';
+import { until } from './support/until.js';
 
 const askers = ['alex', 'jordan', 'sam'];
 const policy = {
@@ -40,6 +41,8 @@ describe('three people who ask two questions each at once', () => {
     await sendOrdinaryTraffic(`http://${agent.ready.otlp_http}`);
     riley = await system.addUser('riley');
     const users = await Promise.all(askers.map((name) => system.addUser(name)));
+    // Before the agent's first report every answer is partial.
+    await until(async () => (await users[0]?.coral(['query', 'payment latency, last 15m']))?.code === 0);
     const questions = ['Why is payment slow?', 'Is anything failing?'];
     asked = await Promise.all(
       users.flatMap((user) =>
