@@ -252,6 +252,13 @@ describe('what a caller may do over HTTP', () => {
       }),
     );
     expect(calls).toBe(2_400);
+    // Each call was its own caller's, not only its answer: the canary names who made it.
+    const rows = (await doors.colony.rowsOf('tool_call.outcome')).flatMap(({ user_id: user, payload }) => {
+      const name = String(payload['tool_name']);
+      return name.startsWith('canary-') ? [name.startsWith(`canary-${user}-`)] : [];
+    });
+    expect(rows.length).toBe(1_800);
+    expect(rows.filter((own) => !own)).toEqual([]);
   });
 });
 
