@@ -70,7 +70,9 @@ describe('what HTTP cannot do to a colony', () => {
   it('item 20: an answer that is too large is cut, and says so', async () => {
     for (const door of alex.doors) {
       for (const era of eras) {
-        const answer = await door[era](sql(`${numbers} SELECT a.x + 123456789 AS a, b.x + 123456789 AS b FROM n a, n b`));
+        const answer = await door[era](
+          sql(`${numbers} SELECT a.x + 123456789 AS a, b.x + 123456789 AS b FROM n a, n b`),
+        );
         const result = (answer.messages[0] as { result: { structuredContent: Json; content: { text: string }[] } })
           .result;
         expect(result.structuredContent).toMatchObject({ truncation: { truncated: true } });
