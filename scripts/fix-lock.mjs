@@ -1,6 +1,7 @@
 // Completes package-lock.json: npm leaves out optional packages of foreign platforms that it could not look up, and
-// `npm ci` then calls the lock out of sync. Every optional dependency without a record gets one, derived from its name.
-// Run after each change of dependencies.
+// `npm ci` then calls the lock out of sync. Those that the committed lock knows are taken from there; every other optional
+// dependency without a record gets one, derived from its name. Run after each change of dependencies.
+import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const file = new URL('../package-lock.json', import.meta.url);
@@ -8,7 +9,19 @@ const lock = JSON.parse(readFileSync(file, 'utf8'));
 const oses = ['linux', 'darwin', 'win32', 'freebsd', 'openbsd', 'netbsd', 'android', 'openharmony', 'sunos', 'aix'];
 const cpus = ['x64', 'arm64', 'arm', 'ia32', 'ppc64', 's390x', 'riscv64', 'loong64', 'mips64el', 'wasm32'];
 
+const committed = JSON.parse(
+  execFileSync('git', ['show', 'HEAD:package-lock.json'], { encoding: 'utf8', maxBuffer: 64 * 1024 * 1024 }),
+);
+const wanted = new Set(
+  Object.values(lock.packages).flatMap((record) => Object.keys(record.optionalDependencies ?? {})),
+);
 let added = 0;
+for (const [path, record] of Object.entries(committed.packages)) {
+  const name = path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
+  if (lock.packages[path] || !(record.os || record.cpu || record.libc) || !wanted.has(name)) continue;
+  lock.packages[path] = record;
+  added += 1;
+}
 for (const [path, record] of Object.entries({ ...lock.packages })) {
   for (const [name, version] of Object.entries(record.optionalDependencies ?? {})) {
     const nested = `${path === '' ? '' : `${path}/`}node_modules/${name}`;

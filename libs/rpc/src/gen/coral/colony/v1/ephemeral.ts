@@ -55,10 +55,16 @@ export interface MeshSettings {
   addressV6: string;
   colonyAddressV4: string;
   colonyAddressV6: string;
-  /** host:port (UDP) where the colony answers WireGuard. */
+  /** host:port (UDP) where the colony answers WireGuard. Without a host (`:41820`) it is the host that this answer came from. */
   endpoint: string;
   /** Set only by a colony whose mesh driver is `direct`. */
-  direct: DirectSettings | undefined;
+  direct:
+    | DirectSettings
+    | undefined;
+  /** Largest IP packet inside the mesh, bytes. 0: 1280. */
+  mtu: number;
+  /** 0: none. */
+  persistentKeepaliveSeconds: number;
 }
 
 /** Mutual TLS on loopback in place of WireGuard; development and tests only. */
@@ -430,6 +436,8 @@ function createBaseMeshSettings(): MeshSettings {
     colonyAddressV6: "",
     endpoint: "",
     direct: undefined,
+    mtu: 0,
+    persistentKeepaliveSeconds: 0,
   };
 }
 
@@ -455,6 +463,12 @@ export const MeshSettings: MessageFns<MeshSettings> = {
     }
     if (message.direct !== undefined) {
       DirectSettings.encode(message.direct, writer.uint32(58).fork()).join();
+    }
+    if (message.mtu !== 0) {
+      writer.uint32(64).uint32(message.mtu);
+    }
+    if (message.persistentKeepaliveSeconds !== 0) {
+      writer.uint32(72).uint32(message.persistentKeepaliveSeconds);
     }
     return writer;
   },
@@ -528,6 +542,22 @@ export const MeshSettings: MessageFns<MeshSettings> = {
             message.direct = DirectSettings.decode(reader, reader.uint32());
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.mtu = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.persistentKeepaliveSeconds = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -569,6 +599,12 @@ export const MeshSettings: MessageFns<MeshSettings> = {
         : "",
       endpoint: isSet(object.endpoint) ? globalThis.String(object.endpoint) : "",
       direct: isSet(object.direct) ? DirectSettings.fromJSON(object.direct) : undefined,
+      mtu: isSet(object.mtu) ? globalThis.Number(object.mtu) : 0,
+      persistentKeepaliveSeconds: isSet(object.persistentKeepaliveSeconds)
+        ? globalThis.Number(object.persistentKeepaliveSeconds)
+        : isSet(object.persistent_keepalive_seconds)
+        ? globalThis.Number(object.persistent_keepalive_seconds)
+        : 0,
     };
   },
 
@@ -595,6 +631,12 @@ export const MeshSettings: MessageFns<MeshSettings> = {
     if (message.direct !== undefined) {
       obj.direct = DirectSettings.toJSON(message.direct);
     }
+    if (message.mtu !== 0) {
+      obj.mtu = Math.round(message.mtu);
+    }
+    if (message.persistentKeepaliveSeconds !== 0) {
+      obj.persistentKeepaliveSeconds = Math.round(message.persistentKeepaliveSeconds);
+    }
     return obj;
   },
 
@@ -612,6 +654,8 @@ export const MeshSettings: MessageFns<MeshSettings> = {
     message.direct = (object.direct !== undefined && object.direct !== null)
       ? DirectSettings.fromPartial(object.direct)
       : undefined;
+    message.mtu = object.mtu ?? 0;
+    message.persistentKeepaliveSeconds = object.persistentKeepaliveSeconds ?? 0;
     return message;
   },
 };
