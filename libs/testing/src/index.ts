@@ -17,3 +17,14 @@ export { countTokens, cutInPieces, drained, playReply, type WireEvent } from './
 export { OpenAiServer } from './llm/openai-server.js';
 export { AnthropicServer } from './llm/anthropic-server.js';
 export { injections, type Injection, type InjectionGoal, type InjectionPlace } from './injections/injections.js';
+export { ImpairedPath, noImpairments, type Impairments, type Passage, type PathCounters } from './net/impairments.js';
+export {
+  MemoryLink,
+  MemoryNetwork,
+  MemorySocket,
+  type MemoryNetworkOptions,
+  type Place,
+  type SeenDatagram,
+} from './net/memory-network.js';
+export { SeededRandom } from './net/seeded-random.js';
+export { VirtualClock, type TimedPart, type VirtualClockOptions } from './net/virtual-clock.js';
