@@ -11,7 +11,7 @@ import {
   closing,
   ColonyUnderTest,
   jsonRpc,
-  joinMesh,
+  joinAs,
   Leased,
   newIdentity,
   toolCall,
@@ -277,7 +277,11 @@ describe('a lease', () => {
     );
     expect(agents.find(({ agentId }) => agentId === lease.answer.agentId)?.expiresAt).toEqual(lease.answer.expiresAt);
     await lease.mesh.close();
-    await using rejoined = new Leased(lease.answer, lease.identity, await joinMesh(lease.answer, lease.identity));
+    await using rejoined = new Leased(
+      lease.answer,
+      lease.identity,
+      await joinAs(lease.answer, lease.identity, colony.ready.endpoint),
+    );
     const [again] = await rejoined.exchange(toolCall('coral_get_health'));
     expect(again).toMatchObject({ result: { isError: false } });
     await until(async () => (await colony.rowsOf('ephemeral.expired')).length > 0, 'the row of the short one', 5_000);
@@ -290,7 +294,11 @@ describe('a lease', () => {
     const answered: string[] = [];
     let lives = 0;
     while (lives < 20) {
-      await using mine = new Leased(lease.answer, lease.identity, await joinMesh(lease.answer, lease.identity));
+      await using mine = new Leased(
+        lease.answer,
+        lease.identity,
+        await joinAs(lease.answer, lease.identity, colony.ready.endpoint),
+      );
       let running = true;
       const callers = Array.from({ length: 4 }, async (_, caller) => {
         for (let i = 0; running; i += 1) {
@@ -324,7 +332,7 @@ describe('the mesh', () => {
     const alex = await colony.person('alex');
     await using lease = await alex.lease();
     const stranger = await newIdentity();
-    await using mesh = await joinMesh(lease.answer, stranger);
+    await using mesh = await joinAs(lease.answer, stranger, colony.ready.endpoint);
     await expect(mesh.dial(lease.colonyAddress, 9_000)).rejects.toMatchObject({ kind: 'unavailable' });
     await until(async () => (await colony.rowsOf('auth.refused')).length > 0, 'the row', 5_000);
     expect(await colony.rowsOf('auth.refused')).toMatchObject([

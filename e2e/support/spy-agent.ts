@@ -1,8 +1,6 @@
 import { credentials, Server, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
-import { openDirectMesh, type DirectMesh } from '@coral/mesh';
-import { keyIdOf, systemClock } from '@coral/model';
 import { agentV1, callUnary, colonyV1, grpcServerOptions, MeshGrpcServer, openMeshChannel } from '@coral/rpc';
-import { closing, newIdentity, type ColonyUnderTest } from './start-colony.js';
+import { closing, joinAs, newIdentity, type ColonyUnderTest } from './start-colony.js';
 
 /** An enrolled agent that answers every query with one row, and keeps all that reached it. */
 export class SpyAgent implements AsyncDisposable {
@@ -26,23 +24,12 @@ export class SpyAgent implements AsyncDisposable {
       publicKey: identity.keyPair.publicKey,
       directCertificateSha256: identity.certificate.sha256,
     });
-    const { mesh: settings, agentId } = enrolled;
-    if (settings?.direct === undefined) throw new Error('the colony gave no settings for the mesh driver direct');
-    const listen = { host: '127.0.0.1', port: 0 };
-    const mesh: DirectMesh = undo.use(
-      await openDirectMesh({ ...identity, production: false, clock: systemClock, listen }),
-    );
-    mesh.addPeer({
-      keyId: keyIdOf(settings.colonyPublicKey),
-      publicKey: settings.colonyPublicKey,
-      addresses: [settings.colonyAddressV4],
-      direct: settings.direct,
-    });
+    const mesh = undo.use(await joinAs(enrolled, identity, door.endpoint));
     const server = new Server(grpcServerOptions);
     undo.defer(() => server.forceShutdown());
-    const channel = await openMeshChannel(mesh, settings.colonyAddressV4, 9_000);
+    const channel = await openMeshChannel(mesh, enrolled.mesh?.colonyAddressV4 ?? '', 9_000);
     undo.defer(() => channel.close());
-    const spy = new SpyAgent(agentId, undo.move());
+    const spy = new SpyAgent(enrolled.agentId, undo.move());
     server.addService(agentV1.AgentServiceService, {
       runQuery: (
         call: ServerUnaryCall<agentV1.RunQueryRequest, agentV1.RunQueryResponse>,
@@ -62,7 +49,11 @@ export class SpyAgent implements AsyncDisposable {
     });
     await mesh.listen(9_001, new MeshGrpcServer(server).serve);
     using telemetry = closing(new colonyV1.TelemetryServiceClient(channel.target, credentials.createInsecure()));
-    const announcement = { version: 'spy', directEndpoint: mesh.endpoint ?? '', clockMs: Date.now() };
+    const announcement = {
+      version: 'spy',
+      directEndpoint: 'endpoint' in mesh ? (mesh.endpoint ?? '') : '',
+      clockMs: Date.now(),
+    };
     await callUnary(telemetry.client, telemetry.client.announceAgent, announcement);
     return spy;
   }

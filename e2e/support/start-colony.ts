@@ -9,10 +9,17 @@ import { credentials, Metadata } from '@grpc/grpc-js';
 import { readAudit, verifyAudit } from '@coral/audit';
 import type { AuditRow } from '@coral/audit';
 import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
-import { openDirectMesh } from '@coral/mesh';
 import type { Mesh } from '@coral/mesh';
 import { keyIdOf, systemClock } from '@coral/model';
-import { callUnary, colonyV1, fetchPinnedCa, openMeshChannel, pinnedCredentials } from '@coral/rpc';
+import {
+  callUnary,
+  colonyV1,
+  fetchPinnedCa,
+  joinMesh,
+  openMeshChannel,
+  pinnedCredentials,
+  type JoinedMesh,
+} from '@coral/rpc';
 import { stringify } from 'yaml';
 
 const program = join(import.meta.dirname, '../../dist/colony.js');
@@ -221,7 +228,10 @@ export class PublicClients implements Disposable {
   readonly ephemeral: colonyV1.EphemeralAgentServiceClient;
   readonly enrollment: colonyV1.AgentEnrollmentServiceClient;
 
+  readonly endpoint: string;
+
   constructor(endpoint: string, caPem: string) {
+    this.endpoint = endpoint;
     const trust = pinnedCredentials(caPem);
     this.colony = new colonyV1.ColonyServiceClient(endpoint, trust);
     this.ephemeral = new colonyV1.EphemeralAgentServiceClient(endpoint, trust);
@@ -317,7 +327,7 @@ export class Person {
       directCertificateSha256: identity.certificate.sha256,
       ttl: ttlSeconds === undefined ? undefined : { seconds: ttlSeconds, nanos: 0 },
     });
-    return new Leased(answer, identity, await joinMesh(answer, identity));
+    return new Leased(answer, identity, await joinAs(answer, identity, this.door.endpoint));
   }
 
   async release(agentId: string): Promise<colonyV1.ReleaseEphemeralAccessResponse> {
@@ -333,17 +343,21 @@ export class Person {
 }
 
 /** The laptop's end of the mesh, as the CLI opens it. */
-export async function joinMesh(answer: { mesh: colonyV1.MeshSettings | undefined }, identity: Identity): Promise<Mesh> {
-  const settings = answer.mesh;
-  if (settings?.direct === undefined) throw new Error('the colony gave no settings for the mesh driver direct');
-  const mesh = await openDirectMesh({ ...identity, production: false, clock: systemClock });
-  mesh.addPeer({
-    keyId: keyIdOf(settings.colonyPublicKey),
-    publicKey: settings.colonyPublicKey,
-    addresses: [settings.colonyAddressV4, settings.colonyAddressV6],
-    direct: { certificateSha256: settings.direct.certificateSha256, endpoint: settings.direct.endpoint },
+export async function joinAs(
+  answer: { mesh: colonyV1.MeshSettings | undefined },
+  identity: Identity,
+  colonyEndpoint: string,
+): Promise<JoinedMesh> {
+  if (answer.mesh === undefined) throw new Error('the colony gave no settings for the mesh');
+  const { keyPair, certificate } = identity;
+  const listen = { host: '127.0.0.1', port: 0 };
+  return joinMesh({
+    settings: answer.mesh,
+    keyPair,
+    colonyEndpoint,
+    clock: systemClock,
+    direct: { certificate, listen, production: false },
   });
-  return mesh;
 }
 
 const meta = {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
 import { CoralError } from '@coral/errors';
-import { openDirectMesh } from '@coral/mesh';
+import { openDirectMesh, type DirectMesh } from '@coral/mesh';
 import { keyIdOf, systemClock } from '@coral/model';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { startAgent, type RunningAgent } from './agent.js';
@@ -219,7 +219,10 @@ describe('questions to an agent', () => {
       keyId: keyIdOf(theirs.publicKey),
       publicKey: theirs.publicKey,
       addresses: ['10.137.0.16'],
-      direct: { certificateSha256: theirs.directCertificateSha256, endpoint: agent.link.mesh.endpoint as string },
+      direct: {
+        certificateSha256: theirs.directCertificateSha256,
+        endpoint: (agent.link.mesh as DirectMesh).endpoint as string,
+      },
     });
     await expect(colony.ask('SELECT 1 FROM spans', other)).rejects.toMatchObject({
       kind: 'permission_denied',

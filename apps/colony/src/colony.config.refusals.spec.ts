@@ -139,17 +139,27 @@ describe('colony.yaml', () => {
       'genkit: a colony runs no model and holds no model key; move this block to ~/.coral/config.yaml on each laptop (docs/migration-rfd-014.md)',
     ],
     [
-      'environment: production',
+      'environment: production\nmesh: { driver: direct }',
       '1:14',
-      'environment: production needs a mesh that encrypts between machines; the only driver so far, direct, is for development on one machine',
+      'environment: production needs a mesh between machines; the driver direct is for development on one machine',
       'direct_driver_forbidden',
     ],
     ['environment: prod', '1:14', 'environment: expected one of development, production, got "prod"'],
-    ['mesh:\n  driver: userspace', '2:11', 'mesh.driver: the only mesh driver so far is direct, got "userspace"'],
-    ['mesh:\n  listen: 10.0.0.1:0', '2:11', 'mesh.listen: the mesh driver direct stays on this machine; use 127.0.0.1'],
+    ['mesh:\n  driver: wg', '2:11', 'mesh.driver: expected userspace, or direct for development, got "wg"'],
+    ['mesh:\n  endpoint: 0.0.0.0:41820', '2:13', 'mesh.endpoint: is no address that anybody could be told'],
     [
-      'mesh:\n  listen: 127.evil.example:0',
-      '2:11',
+      'mesh:\n  driver: direct\n  endpoint: coral.example.com:41820',
+      '3:13',
+      'mesh.endpoint: has no meaning with the mesh driver direct',
+    ],
+    [
+      'mesh:\n  driver: direct\n  listen: 10.0.0.1:0',
+      '3:11',
+      'mesh.listen: the mesh driver direct stays on this machine; use 127.0.0.1',
+    ],
+    [
+      'mesh:\n  driver: direct\n  listen: 127.evil.example:0',
+      '3:11',
       'mesh.listen: the mesh driver direct stays on this machine; use 127.0.0.1',
     ],
     [

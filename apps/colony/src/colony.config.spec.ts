@@ -72,8 +72,8 @@ describe('colony.yaml', () => {
       listen: { host: '127.0.0.1', port: 41_820 },
       ops_listen: { host: '127.0.0.1', port: 9_464 },
       mesh: {
-        driver: 'direct',
-        listen: { host: '127.0.0.1', port: 0 },
+        driver: 'userspace',
+        listen: { host: '127.0.0.1', port: 41_820 },
         ipv4: '10.137.0.0/16',
         ipv6: 'fd42:c0a1::/48',
       },

@@ -68,6 +68,8 @@ function rangeField(planWith: (range: string) => AddressPlan): z.ZodType<string,
   });
 }
 
+/** UDP of the mesh, and TCP of everything else. */
+const usualPort = 41_820;
 const usualV4 = '10.137.0.0/16';
 const usualV6 = 'fd42:c0a1::/48';
 
@@ -178,12 +180,25 @@ export const colonyConfigSchema = z
     ops_listen: endpointField().prefault('127.0.0.1:9464'),
     mesh: z
       .strictObject({
-        driver: z.enum(['direct'], 'the only mesh driver so far is direct').prefault('direct'),
-        listen: endpointField()
-          .refine(({ host }) => isLoopback(host), 'the mesh driver direct stays on this machine; use 127.0.0.1')
-          .prefault('127.0.0.1:0'),
+        driver: z.enum(['userspace', 'direct'], 'expected userspace, or direct for development').prefault('userspace'),
+        listen: endpointField().optional(),
+        endpoint: endpointField()
+          .refine(({ host }) => !isAnyAddress(host), 'is no address that anybody could be told')
+          .optional(),
         ipv4: rangeField((range) => new AddressPlan(range, usualV6)).prefault(usualV4),
         ipv6: rangeField((range) => new AddressPlan(usualV4, range)).prefault(usualV6),
+      })
+      .transform((mesh, ctx) => {
+        const listen = mesh.listen ?? { host: '127.0.0.1', port: mesh.driver === 'direct' ? 0 : usualPort };
+        if (mesh.driver === 'direct' && !isLoopback(listen.host)) {
+          const message = 'the mesh driver direct stays on this machine; use 127.0.0.1';
+          ctx.addIssue({ code: 'custom', path: ['listen'], message });
+        }
+        if (mesh.driver === 'direct' && mesh.endpoint !== undefined) {
+          const message = 'has no meaning with the mesh driver direct';
+          ctx.addIssue({ code: 'custom', path: ['endpoint'], message });
+        }
+        return { ...mesh, listen };
       })
       .prefault({}),
     policy_file: pathField().prefault('policy.yaml'),
@@ -223,9 +238,8 @@ export const colonyConfigSchema = z
   })
   .refine((config) => config.environment !== 'production' || config.mesh.driver !== 'direct', {
     path: ['environment'],
-    message:
-      'production needs a mesh that encrypts between machines; the only driver so far, direct, is for development on one machine',
-    params: { reason: 'direct_driver_forbidden', next: 'Set environment: development, on a machine of your own.' },
+    message: 'production needs a mesh between machines; the driver direct is for development on one machine',
+    params: { reason: 'direct_driver_forbidden', next: 'Remove mesh.driver, or set environment: development.' },
   });
 
 type Written = z.output<typeof colonyConfigSchema>;

@@ -128,10 +128,7 @@ async function open({ app, doors, config, logger }: Opening): Promise<ReadyLine>
     mesh: mesh.mesh,
     http: app.get(HttpDoors),
     names: address.names,
-    announce: (at) => {
-      mesh.announce(at);
-      address.announce(at);
-    },
+    announce: (at) => address.announce(at),
   });
   await app.get(AuditLog).append({
     kind: 'colony.started',

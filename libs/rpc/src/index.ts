@@ -14,6 +14,10 @@ export {
   maxMessageBytes,
   maxTlsConnections,
 } from './limits.js';
+export { splitEndpoint } from './endpoint.js';
+export { joinMesh, type JoinedMesh, type JoinOptions } from './join-mesh.js';
+export { checkMeshSettings, type CheckedMeshSettings } from './mesh-settings.js';
+export { wireguardConfigText } from './wireguard-config.js';
 export { maxSocketPathBytes, openMeshChannel, type MeshChannel } from './mesh-channel.js';
 export { MeshGrpcServer, serveConnection } from './mesh-grpc-server.js';
 export { peerMetadataKey, peerOf, remoteAddressOf, setOrigin, type Origin } from './call-origin.js';

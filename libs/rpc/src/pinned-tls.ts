@@ -4,6 +4,7 @@ import { isIP, type Socket } from 'node:net';
 import { checkServerIdentity, connect, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { CallCredentials, ChannelCredentials, experimental } from '@grpc/grpc-js';
 import { CoralError } from '@coral/errors';
+import { splitEndpoint } from './endpoint.js';
 
 export const probeTimeoutMs = 10_000;
 
@@ -126,21 +127,6 @@ async function probe(endpoint: string, o: { signal?: AbortSignal; timeoutMs?: nu
 
 function fingerprintOf(certificate: X509Certificate): string {
   return `sha256:${createHash('sha256').update(certificate.raw).digest('hex')}`;
-}
-
-/** Takes `host:port` or `[v6]:port` apart. */
-function splitEndpoint(endpoint: string): { host: string; port: number } {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:/[\]@]+)):(\d{1,5})$/i.exec(endpoint);
-  const host = match?.[1] ?? match?.[2];
-  const port = Number(match?.[3]);
-  if (host !== undefined && port >= 1 && port <= 65_535) return { host, port };
-  throw new CoralError({
-    kind: 'invalid_argument',
-    reason: 'bad_endpoint',
-    where: 'endpoint',
-    message: `${JSON.stringify(endpoint.slice(0, 100))} is not an endpoint.`,
-    next: 'Write host:port, for example colony.example.com:41820 or [fd00::1]:41820.',
-  });
 }
 
 function badFingerprint(fingerprint: string): CoralError {

@@ -31,16 +31,6 @@ export function identityDamaged(file: string, cause: unknown): CoralError {
   });
 }
 
-export function meshDriverMissing(): CoralError {
-  return new CoralError({
-    kind: 'failed_precondition',
-    reason: 'mesh_driver_missing',
-    where: 'colony.endpoint',
-    message: 'The colony offers a mesh driver that this agent does not have.',
-    next: 'Run an agent of the colony’s version.',
-  });
-}
-
 /** A refusal during enrolment: the colony's own words, and what the agent's operator can do. Ends the process with 78. */
 export function enrollmentRefused(error: CoralError): CoralError {
   return new CoralError({

@@ -121,6 +121,9 @@ function toMembership(answer: colonyV1.EnrollAgentResponse, caFingerprint: strin
       colony_address_v4: mesh.colonyAddressV4,
       colony_address_v6: mesh.colonyAddressV6,
       endpoint: mesh.endpoint,
+      mtu: mesh.mtu,
+      persistent_keepalive_seconds: mesh.persistentKeepaliveSeconds,
+      routes: mesh.routes,
       ...(mesh.direct === undefined
         ? {}
         : {

@@ -27,6 +27,9 @@ const membershipSchema = z.strictObject({
     colony_address_v4: z.string(),
     colony_address_v6: z.string(),
     endpoint: z.string(),
+    mtu: z.int().default(0),
+    persistent_keepalive_seconds: z.int().default(0),
+    routes: z.array(z.string()).default([]),
     direct: z.strictObject({ endpoint: z.string(), certificate_sha256: base64 }).optional(),
   }),
 });

@@ -1,10 +1,17 @@
 import { credentials } from '@grpc/grpc-js';
-import { openDirectMesh, type DirectMesh } from '@coral/mesh';
 import { keyIdOf, type Clock, type KeyId } from '@coral/model';
-import { callUnary, colonyV1, grpcClientOptions, openMeshChannel, type MeshChannel } from '@coral/rpc';
+import {
+  callUnary,
+  colonyV1,
+  grpcClientOptions,
+  joinMesh,
+  openMeshChannel,
+  type JoinedMesh,
+  type MeshChannel,
+} from '@coral/rpc';
 import type { AgentConfig } from '../agent.config.js';
-import { meshDriverMissing } from '../enroll/enroll.errors.js';
 import type { Enrolled } from '../enroll/enrollment.js';
+import type { Membership } from '../enroll/identity.js';
 import type { AgentLog } from '../log.js';
 import type { SummarySink } from '../summarize/pusher.js';
 import { agentVersion } from '../version.js';
@@ -18,16 +25,19 @@ const pushDeadlineMs = 20_000;
 
 /** The agent's end of the mesh, with the colony as its only peer. */
 export class ColonyLink implements SummarySink, AsyncDisposable {
-  readonly mesh: DirectMesh;
+  readonly mesh: JoinedMesh;
   /** The only key that may ask this agent anything. */
   readonly colonyKey: KeyId;
   readonly #channel: MeshChannel;
+  /** Where the colony finds this end; '' unless the mesh driver is `direct`. */
+  readonly #directEndpoint: string;
   readonly #client: colonyV1.TelemetryServiceClient;
   readonly #clock: Clock;
   readonly #log: AgentLog;
 
-  private constructor(mesh: DirectMesh, colonyKey: KeyId, channel: MeshChannel, clock: Clock, log: AgentLog) {
+  private constructor(mesh: JoinedMesh, colonyKey: KeyId, channel: MeshChannel, clock: Clock, log: AgentLog) {
     this.mesh = mesh;
+    this.#directEndpoint = 'endpoint' in mesh ? (mesh.endpoint ?? '') : '';
     this.colonyKey = colonyKey;
     this.#channel = channel;
     this.#client = new colonyV1.TelemetryServiceClient(channel.target, credentials.createInsecure(), grpcClientOptions);
@@ -38,24 +48,21 @@ export class ColonyLink implements SummarySink, AsyncDisposable {
   /** Opens the mesh; the colony need not be there. */
   static async open(enrolled: Enrolled, config: AgentConfig, clock: Clock, log: AgentLog): Promise<ColonyLink> {
     const { keys, membership } = enrolled;
-    const { direct, ...settings } = membership.mesh;
-    if (direct === undefined) throw meshDriverMissing();
-    const mesh = await openDirectMesh({
+    const mesh = await joinMesh({
+      settings: toSettings(membership.mesh),
       keyPair: keys,
-      certificate: keys.certificate,
-      listen: config.mesh.listen,
-      production: config.environment === 'production',
+      colonyEndpoint: config.colony.endpoint,
       clock,
-      onRefused: (refused) => log.warn('the mesh turned somebody away', { ...refused }),
+      direct: {
+        certificate: keys.certificate,
+        listen: config.mesh.listen,
+        production: config.environment === 'production',
+        onRefused: (refused) => log.warn('the mesh turned somebody away', { ...refused }),
+      },
+      onEvent: (event) => log.info('mesh', { ...event }),
     });
-    const colonyKey = keyIdOf(settings.colony_public_key);
-    mesh.addPeer({
-      keyId: colonyKey,
-      publicKey: settings.colony_public_key,
-      addresses: [settings.colony_address_v4, settings.colony_address_v6].filter((address) => address !== ''),
-      direct: { certificateSha256: direct.certificate_sha256, endpoint: direct.endpoint },
-    });
-    const channel = await openMeshChannel(mesh, settings.colony_address_v4, colonyGrpcPort);
+    const colonyKey = keyIdOf(membership.mesh.colony_public_key);
+    const channel = await openMeshChannel(mesh, membership.mesh.colony_address_v4, colonyGrpcPort);
     return new ColonyLink(mesh, colonyKey, channel, clock, log);
   }
 
@@ -64,7 +71,7 @@ export class ColonyLink implements SummarySink, AsyncDisposable {
     const answer = await callUnary(
       this.#client,
       this.#client.announceAgent,
-      { version: agentVersion, directEndpoint: this.mesh.endpoint ?? '', clockMs: asked },
+      { version: agentVersion, directEndpoint: this.#directEndpoint, clockMs: asked },
       { signal },
     );
     this.#log.info('announced to the colony', { clock_difference_ms: answer.clockMs - asked });
@@ -84,4 +91,22 @@ export class ColonyLink implements SummarySink, AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function toSettings(mesh: Membership['mesh']): colonyV1.MeshSettings {
+  return {
+    colonyPublicKey: mesh.colony_public_key,
+    addressV4: mesh.address_v4,
+    addressV6: mesh.address_v6,
+    colonyAddressV4: mesh.colony_address_v4,
+    colonyAddressV6: mesh.colony_address_v6,
+    endpoint: mesh.endpoint,
+    mtu: mesh.mtu,
+    persistentKeepaliveSeconds: mesh.persistent_keepalive_seconds,
+    routes: mesh.routes,
+    direct: mesh.direct && {
+      endpoint: mesh.direct.endpoint,
+      certificateSha256: mesh.direct.certificate_sha256,
+    },
+  };
 }

@@ -5,6 +5,8 @@ import type { PinnedColony } from '../config/choose-colony.js';
 
 /** The colony's own API, over TLS with its pinned CA: leases and who am I. Tools go through the mesh, not through here. */
 export interface ColonyApi extends Disposable {
+  /** host:port of its public door. */
+  readonly endpoint: string;
   describe(signal?: AbortSignal): Promise<colonyV1.DescribeColonyResponse>;
   requestAccess(
     request: colonyV1.RequestEphemeralAccessRequest,
@@ -35,6 +37,7 @@ export async function openColony(colony: PinnedColony, token: Secret, signal?: A
     return { metadata, deadlineMs, ...(signal ? { signal } : {}) };
   };
   return {
+    endpoint: colony.endpoint,
     describe: (signal) => callUnary(about, about.describeColony, {}, options(signal)),
     requestAccess: (request, signal) => callUnary(leases, leases.requestEphemeralAccess, request, options(signal)),
     releaseAccess: async (agentId) => {

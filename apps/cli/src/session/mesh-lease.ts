@@ -2,14 +2,18 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
 import { CoralError, type ErrorKind } from '@coral/errors';
 import { connectMcp, type CallPolicy, type McpConnection } from '@coral/mcp-client';
-import { openDirectMesh, type Mesh } from '@coral/mesh';
-import { agentIdOf, keyIdOf, type Clock, type Duration } from '@coral/model';
-import { durationToProto, openMeshChannel, type colonyV1 } from '@coral/rpc';
+import type { Mesh } from '@coral/mesh';
+import { agentIdOf, type Clock, type Duration } from '@coral/model';
+import { colonyV1, durationToProto, joinMesh, openMeshChannel, splitEndpoint } from '@coral/rpc';
 import type { ColonyApi } from '../colony/colony-api.js';
 import { version } from '../version.js';
 
 /** Giving everything back may take this long, ms; whatever is stuck then ends with the process or at the TTL. */
 export const closeLimitMs = 5_000;
+/** A grant is a few keys and addresses; whatever says more is something else. Bytes. */
+export const maxGrantBytes = 65_536;
+
+type DirectCertificate = Awaited<ReturnType<typeof newSelfSigned>>;
 
 export interface LeaseOptions {
   colony: ColonyApi;
@@ -52,11 +56,23 @@ export interface MeshLease {
 
 /** Key pair → lease → mesh. Whatever was reached when something fails, or `signal` aborts, is given back. */
 export async function openMeshAccess(options: Omit<LeaseOptions, 'callPolicy'>): Promise<MeshAccess> {
+  try {
+    return await joinWith(options, undefined);
+  } catch (thrown) {
+    // Only a colony for development wants one, and making one is slow: it has to ask.
+    if (!(thrown instanceof CoralError) || thrown.reason !== 'direct_certificate_missing') throw thrown;
+    return joinWith(options, await newSelfSigned('coral'));
+  }
+}
+
+async function joinWith(
+  options: Omit<LeaseOptions, 'callPolicy'>,
+  certificate: DirectCertificate | undefined,
+): Promise<MeshAccess> {
   const { colony, purpose, ttl, clock, signal } = options;
   const keyPair = newWireGuardKeyPair();
   // Known before the colony says so: an answer that gets lost can still be released.
   const agentId = agentIdOf(keyPair.publicKey, 'eph');
-  const certificate = await newSelfSigned(agentId);
   const stack = new AsyncDisposableStack();
   const close = closer(stack);
   stack.defer(() => void keyPair.privateKey.fill(0));
@@ -70,22 +86,22 @@ export async function openMeshAccess(options: Omit<LeaseOptions, 'callPolicy'>):
       ttl: ttl === undefined ? undefined : durationToProto(ttl),
       purpose,
       clientPublicKey: keyPair.publicKey,
-      directCertificateSha256: certificate.sha256,
+      directCertificateSha256: certificate?.sha256 ?? Buffer.alloc(0),
     };
     const granted = await colony.requestAccess(request, signal).catch((thrown: unknown) => {
       mayExist = !isRefusal(thrown);
       throw thrown;
     });
-    const { settings, direct, expiresAt } = readGrant(granted);
-    const mesh = await openDirectMesh({ keyPair, certificate, production: false, clock });
-    stack.defer(() => mesh.close());
-    mesh.addPeer({
-      keyId: keyIdOf(settings.colonyPublicKey),
-      publicKey: settings.colonyPublicKey,
-      addresses: [settings.colonyAddressV4, settings.colonyAddressV6].filter((address) => address !== ''),
-      direct: { certificateSha256: direct.certificateSha256, endpoint: direct.endpoint },
+    const { settings, expiresAt } = readGrant(granted);
+    const mesh = await joinMesh({
+      settings,
+      keyPair,
+      colonyEndpoint: colony.endpoint,
+      clock,
+      ...(certificate === undefined ? {} : { direct: { certificate, production: false } }),
     });
-    const { host, port: grpcPort } = splitEndpoint(granted.colonyMcpEndpoint);
+    stack.defer(() => mesh.close());
+    const { host, port: grpcPort } = toolsAt(granted.colonyMcpEndpoint);
     // What was asked for counts from here; only without it the colony's clock has to be believed.
     const grantedMs = expiresAt - startedAt.wall;
     const livesMs = ttl ?? (grantedMs > 0 ? grantedMs : Infinity);
@@ -137,10 +153,12 @@ export function isDisowned(thrown: unknown): boolean {
 
 const disowned = new Set(['mesh_refused', 'mesh_unknown_peer', 'mesh_peer_gone']);
 
-function readGrant({ mesh, expiresAt }: colonyV1.RequestEphemeralAccessResponse) {
+function readGrant(granted: colonyV1.RequestEphemeralAccessResponse) {
+  const { length } = colonyV1.RequestEphemeralAccessResponse.encode(granted).finish();
+  if (length > maxGrantBytes) throw badGrant(`its answer has ${length} bytes, more than ${maxGrantBytes}`);
+  const { mesh, expiresAt } = granted;
   if (!mesh || !expiresAt) throw badGrant('its answer names no mesh');
-  if (!mesh.direct) throw badGrant('its mesh driver is not one that this version of coral has (direct)');
-  return { settings: mesh, direct: mesh.direct, expiresAt: expiresAt.getTime() };
+  return { settings: mesh, expiresAt: expiresAt.getTime() };
 }
 
 /** The colony said no, as opposed to: its answer was lost. */
@@ -149,15 +167,17 @@ function isRefusal(thrown: unknown): boolean {
   return thrown instanceof CoralError && !unclear.includes(thrown.kind);
 }
 
-function splitEndpoint(endpoint: string): { host: string; port: number } {
-  const found = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(endpoint);
-  const host = found?.[1] ?? found?.[2];
-  if (host === undefined) throw badGrant(`it names ${JSON.stringify(endpoint)} as the address of its tools`);
-  return { host, port: Number(found?.[3]) };
+function toolsAt(endpoint: string): { host: string; port: number } {
+  try {
+    return splitEndpoint(endpoint);
+  } catch (cause) {
+    throw badGrant(`it names ${JSON.stringify(endpoint.slice(0, 80))} as the address of its tools`, cause);
+  }
 }
 
-function badGrant(why: string): CoralError {
+function badGrant(why: string, cause?: unknown): CoralError {
   return new CoralError({
+    cause,
     kind: 'failed_precondition',
     reason: 'mesh_unsupported',
     message: `The colony gave a lease that cannot be used: ${why}.`,

@@ -161,6 +161,7 @@ export class ColonyDouble implements AsyncDisposable {
     this.check(metadata, (token) => token === this.apiToken);
     if (this.refuseAccess) throw this.refuseAccess;
     const ttlMs = request.ttl ? durationFromProto(request.ttl, 'ttl') : this.defaultTtlMs;
+    if (request.directCertificateSha256.length === 0) throw wantsCertificate();
     if (ttlMs === 0) throw new CoralError({ kind: 'invalid_argument', reason: 'bad_ttl', message: 'ttl is zero' });
     const lease: GrantedLease = {
       agentId: agentIdOf(request.clientPublicKey, 'eph'),
@@ -192,6 +193,9 @@ export class ColonyDouble implements AsyncDisposable {
         colonyAddressV4: meshAddress,
         colonyAddressV6: '',
         endpoint: '',
+        mtu: 0,
+        persistentKeepaliveSeconds: 0,
+        routes: [],
         direct: { endpoint: this.mesh.endpoint ?? '', certificateSha256: this.certificate.sha256 },
       },
     };
@@ -303,4 +307,12 @@ function unary<Req, Res>(work: (request: Req, metadata: Metadata) => Res | Promi
     }
   };
   return (call: ServerUnaryCall<Req, Res>, done: sendUnaryData<Res>): void => void answer(call, done);
+}
+
+function wantsCertificate(): CoralError {
+  return new CoralError({
+    kind: 'failed_precondition',
+    reason: 'direct_certificate_missing',
+    message: 'This mesh asks for a certificate.',
+  });
 }

@@ -89,7 +89,7 @@ describe('ControlDb', () => {
     ControlDb.open(directory)[Symbol.dispose]();
     const file = join(directory, 'control.db');
     using old = new DatabaseSync(file);
-    old.exec(`DROP TABLE leases; ${firstLeases};
+    old.exec(`DROP TABLE leases; DROP TABLE mesh_endpoints; ${firstLeases};
       INSERT INTO leases VALUES ('eph-a', 'alex', 'key', x'01', 'token', 'coral ask', 32768, NULL, 1, 2, 'boot', 3.5,
         'active', NULL, NULL);
       PRAGMA user_version = 1`);
@@ -104,7 +104,7 @@ describe('ControlDb', () => {
     insert('web-a', 'NULL');
     insert('web-b', 'NULL');
     expect(() => insert('web-c', "'key-2'")).toThrow('CHECK');
-    expect(db.sql.prepare('PRAGMA user_version').get()).toEqual({ user_version: 2 });
+    expect(db.sql.prepare('PRAGMA user_version').get()).toEqual({ user_version: 3 });
   });
 
   it('refuses tables of a newer version', () => {

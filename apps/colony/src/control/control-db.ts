@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { CoralError } from '@coral/errors';
 
 /** Raised with each change of the tables; a newer file is refused, an older one is brought up. */
-const schemaVersion = 2;
+const schemaVersion = 3;
 
 const leases = `
   CREATE TABLE leases (
@@ -30,7 +30,12 @@ const leases = `
   CREATE INDEX leases_by_user ON leases (user_id);
 `;
 
-const schema = `${leases}
+const endpoints = `
+  -- Where members of the mesh were last: a restarted colony calls them there instead of waiting for them.
+  CREATE TABLE mesh_endpoints (key_id TEXT PRIMARY KEY, host TEXT NOT NULL, port INTEGER NOT NULL) STRICT;
+`;
+
+const schema = `${leases}${endpoints}
   CREATE TABLE agents (
     agent_id TEXT PRIMARY KEY,
     key_id TEXT NOT NULL UNIQUE,
@@ -80,6 +85,8 @@ const upgrades = [
    INSERT INTO leases SELECT agent_id, user_id, key_id, public_key, token_id, purpose, host, direct_certificate_sha256,
      created_at, expires_at, boot_id, ends_at_monotonic, state, ended_as, ended_by FROM leases_1;
    DROP TABLE leases_1;`,
+  // 3
+  endpoints,
 ];
 
 const sqliteBusy = 5;

@@ -15,6 +15,8 @@ export interface CallContext {
   remoteAddress: string;
   /** A claim of the client, for audit rows only. */
   userAgent: string;
+  /** `:authority` of the request: what the client calls this colony. A claim. */
+  reachedAs: string;
   /** Whether nobody waits for the answer any more. */
   isGone(): boolean;
   /** Set when the handler admits people, and the caller is one. */

@@ -16,6 +16,7 @@ interface GrpcCall {
   metadata: Metadata;
   getPath(): string;
   getPeer(): string;
+  getHost(): string;
   readonly cancelled: boolean;
 }
 
@@ -43,6 +44,7 @@ export class CallerGuard implements CanActivate {
     const context: CallContext = {
       remoteAddress: remoteAddressOf(call),
       userAgent: firstText(metadata, 'user-agent'),
+      reachedAs: call.getHost(),
       isGone: () => call.cancelled,
       person: undefined,
       peer: peerOf(metadata),

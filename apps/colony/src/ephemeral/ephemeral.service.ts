@@ -4,7 +4,7 @@ import { agentIdOf, keyIdOf } from '@coral/model';
 import type { Policy } from '@coral/policy';
 import { ApiTokenRevoked } from '../credentials/credential.errors.js';
 import type { ColonyMesh } from '../mesh/colony-mesh.js';
-import { BadCertificateHash, BadPublicKey } from '../mesh/key.errors.js';
+import { BadCertificateHash, BadPublicKey, DirectCertificateMissing } from '../mesh/key.errors.js';
 import { certificateHashProblem, publicKeyProblem } from '../mesh/public-key.js';
 import { isAuditFailure } from './access-audit.js';
 import type { AccessAudit, Asker } from './access-audit.js';
@@ -132,7 +132,7 @@ export class EphemeralService {
         permissions: policy().permissionsOf({ userId: lease.userId }),
         expiresAt: lease.expiresAt,
       });
-      const wireguardConfig = mesh.wireguardConfigFor(seat.host, keys.privateKey);
+      const wireguardConfig = mesh.wireguardConfigFor(seat.host, keys.privateKey, asker.call.reachedAs);
       // The row before the permission, and both before the answer.
       await this.recordGrant(lease, seat, asker);
       // Revoked while its row was on the way to the disk: the end was recorded by whoever revoked it.
@@ -158,7 +158,12 @@ export class EphemeralService {
 
   private certificateHashOf(request: AccessRequest): Uint8Array | undefined {
     const hash = request.directCertificateSha256;
-    if (hash.length === 0 || !this.parts.mesh.wantsCertificate) return undefined;
+    if (!this.parts.mesh.wantsCertificate) return undefined;
+    if (hash.length === 0) {
+      // A client that lets the colony make its key is a stock WireGuard client, for which there is no way in anyhow.
+      if (request.clientPublicKey.length === 0) return undefined;
+      throw new DirectCertificateMissing();
+    }
     const problem = certificateHashProblem(hash);
     if (problem !== undefined) throw new BadCertificateHash(problem);
     return hash;

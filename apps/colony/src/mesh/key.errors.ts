@@ -23,3 +23,16 @@ export class BadCertificateHash extends CoralError {
     });
   }
 }
+
+/** Asked of clients that bring their own key; they make a certificate and ask again. */
+export class DirectCertificateMissing extends CoralError {
+  constructor() {
+    super({
+      kind: 'failed_precondition',
+      reason: 'direct_certificate_missing',
+      where: 'direct_certificate_sha256',
+      message: 'This colony uses the mesh driver `direct`, where a key alone does not let anybody in.',
+      next: 'Send the SHA-256 of a self-signed certificate of yours too; `coral` does so by itself.',
+    });
+  }
+}

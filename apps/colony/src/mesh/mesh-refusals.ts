@@ -1,4 +1,4 @@
-import type { AuditLog } from '@coral/audit';
+import type { AuditLog, JsonValue } from '@coral/audit';
 import type { DirectMeshOptions } from '@coral/mesh';
 import type { JsonLogger } from '../edge/json-logger.js';
 
@@ -7,7 +7,7 @@ type Refusal = Parameters<NonNullable<DirectMeshOptions['onRefused']>>[0];
 /** Rows on their way at once; strangers knocking faster than the disk turns are counted, and the count has a row. */
 export const maxPendingRows = 64;
 
-/** Audit rows for those who knocked on the mesh and were not let in. */
+/** Audit rows for what the mesh did not let through. */
 export class MeshRefusals {
   private readonly audit: Pick<AuditLog, 'append'>;
   private readonly logger: JsonLogger;
@@ -19,15 +19,20 @@ export class MeshRefusals {
     this.logger = logger;
   }
 
-  report(refusal: Refusal): void {
+  /** Somebody knocked whom the driver `direct` did not let in. */
+  report({ reason, remoteAddress, certificateSha256 }: Refusal): void {
+    this.record(reason, { ip_address: remoteAddress, certificate_sha256: certificateSha256 });
+  }
+
+  record(reason: string, what: Record<string, JsonValue>): void {
     if (this.pending >= maxPendingRows) {
       this.uncounted += 1;
       return;
     }
-    void this.record(refusal);
+    void this.write(reason, what);
   }
 
-  private async record({ reason, remoteAddress, certificateSha256 }: Refusal): Promise<void> {
+  private async write(reason: string, what: Record<string, JsonValue>): Promise<void> {
     const more = this.uncounted;
     this.uncounted = 0;
     this.pending += 1;
@@ -36,16 +41,10 @@ export class MeshRefusals {
         kind: 'auth.refused',
         user_id: null,
         agent_id: null,
-        payload: {
-          door: 'mesh',
-          reason,
-          ip_address: remoteAddress,
-          certificate_sha256: certificateSha256,
-          ...(more > 0 ? { and_more: more } : {}),
-        },
+        payload: { door: 'mesh', reason, ...what, ...(more > 0 ? { and_more: more } : {}) },
       });
     } catch (thrown) {
-      this.logger.failure('a refused connection could not be audited', thrown, { reason });
+      this.logger.failure('what the mesh refused could not be audited', thrown, { reason });
     } finally {
       this.pending -= 1;
     }

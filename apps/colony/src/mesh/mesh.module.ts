@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { Global, Module } from '@nestjs/common';
 import { AuditLog } from '@coral/audit';
 import type { Clock } from '@coral/model';
+import { ControlDb } from '../control/control-db.js';
 import type { ColonyConfig } from '../colony.config.js';
 import { BindPort } from '../edge/bind-port.js';
 import { COLONY_CLOCK, COLONY_CONFIG } from '../edge/foundation.module.js';
@@ -10,13 +11,23 @@ import { Lifetime } from '../edge/lifetime.js';
 import { AddressPlan } from './address-plan.js';
 import { ColonyMesh } from './colony-mesh.js';
 import { MeshRefusals } from './mesh-refusals.js';
+import { MeshWatch } from './mesh-watch.js';
+import { PeerEndpoints } from './peer-endpoints.js';
 
 @Global()
 @Module({
   providers: [
     {
+      provide: PeerEndpoints,
+      inject: [ControlDb, JsonLogger, Lifetime],
+      useFactory: (db: ControlDb, logger: JsonLogger, lifetime: Lifetime) =>
+        lifetime.own(
+          new PeerEndpoints(db, (thrown) => logger.failure('places on the mesh could not be saved', thrown)),
+        ),
+    },
+    {
       provide: ColonyMesh,
-      inject: [COLONY_CONFIG, COLONY_CLOCK, AuditLog, JsonLogger, Lifetime, BindPort],
+      inject: [COLONY_CONFIG, COLONY_CLOCK, AuditLog, JsonLogger, Lifetime, BindPort, PeerEndpoints],
       useFactory: async (
         config: ColonyConfig,
         clock: Clock,
@@ -24,16 +35,22 @@ import { MeshRefusals } from './mesh-refusals.js';
         logger: JsonLogger,
         lifetime: Lifetime,
         ports: BindPort,
+        endpoints: PeerEndpoints,
       ) => {
         const refusals = new MeshRefusals(audit, logger);
+        const watch = new MeshWatch(endpoints, refusals, logger);
         const mesh = await ports.bind('mesh.listen', config.mesh.listen, (listen) =>
           ColonyMesh.open({
+            driver: config.mesh.driver,
             keysDirectory: join(config.data_dir, 'keys'),
             plan: new AddressPlan(config.mesh.ipv4, config.mesh.ipv6),
             listen,
+            endpoint: config.mesh.endpoint,
             production: config.environment === 'production',
             clock,
             onRefused: (info) => refusals.report(info),
+            onEvent: watch.onEvent,
+            endpoints,
           }),
         );
         return lifetime.own(mesh);

@@ -162,6 +162,6 @@ function describable(text: string): string {
 }
 
 function askerOf(person: Person, { remoteAddress, userAgent, signal }: HttpRequest): Asker {
-  const call = { remoteAddress, userAgent, isGone: () => signal.aborted, person, peer: undefined };
+  const call = { remoteAddress, userAgent, reachedAs: '', isGone: () => signal.aborted, person, peer: undefined };
   return { person, call };
 }

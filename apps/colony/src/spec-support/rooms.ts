@@ -58,6 +58,7 @@ export class SettableClock implements BootClock {
 export const callFromHere: CallContext = {
   remoteAddress: '127.0.0.1',
   userAgent: 'spec',
+  reachedAs: 'coral.example.com:41820',
   isGone: () => false,
   person: undefined,
   peer: undefined,
@@ -84,15 +85,16 @@ export async function openRooms({ enabled = true } = {}) {
   const audit = stack.use(await AuditLog.open({ directory: auditDirectory, clock, files: disk }));
   const mesh = stack.use(
     await ColonyMesh.open({
+      driver: 'direct',
       keysDirectory: join(directory, 'keys'),
       plan: new AddressPlan('10.137.0.0/16', 'fd42:c0a1::/48'),
       listen: { host: '127.0.0.1', port: 0 },
       production: false,
       clock,
       onRefused: () => undefined,
+      onEvent: () => undefined,
     }),
   );
-  mesh.announce('127.0.0.1:41820');
   const agents = new AgentRepository(db);
   const roster = stack.use(
     new AgentRoster(agents, (thrown) => {

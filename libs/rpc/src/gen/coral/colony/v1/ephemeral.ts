@@ -65,6 +65,8 @@ export interface MeshSettings {
   mtu: number;
   /** 0: none. */
   persistentKeepaliveSeconds: number;
+  /** The mesh's ranges, CIDR: what is behind the colony. Empty: the colony's own addresses. */
+  routes: string[];
 }
 
 /** Mutual TLS on loopback in place of WireGuard; development and tests only. */
@@ -438,6 +440,7 @@ function createBaseMeshSettings(): MeshSettings {
     direct: undefined,
     mtu: 0,
     persistentKeepaliveSeconds: 0,
+    routes: [],
   };
 }
 
@@ -469,6 +472,9 @@ export const MeshSettings: MessageFns<MeshSettings> = {
     }
     if (message.persistentKeepaliveSeconds !== 0) {
       writer.uint32(72).uint32(message.persistentKeepaliveSeconds);
+    }
+    for (const v of message.routes) {
+      writer.uint32(82).string(v!);
     }
     return writer;
   },
@@ -558,6 +564,14 @@ export const MeshSettings: MessageFns<MeshSettings> = {
             message.persistentKeepaliveSeconds = reader.uint32();
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.routes.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -605,6 +619,9 @@ export const MeshSettings: MessageFns<MeshSettings> = {
         : isSet(object.persistent_keepalive_seconds)
         ? globalThis.Number(object.persistent_keepalive_seconds)
         : 0,
+      routes: globalThis.Array.isArray(object?.routes)
+        ? object.routes.map((e: any) => globalThis.String(e))
+        : [],
     };
   },
 
@@ -637,6 +654,9 @@ export const MeshSettings: MessageFns<MeshSettings> = {
     if (message.persistentKeepaliveSeconds !== 0) {
       obj.persistentKeepaliveSeconds = Math.round(message.persistentKeepaliveSeconds);
     }
+    if (message.routes?.length) {
+      obj.routes = message.routes;
+    }
     return obj;
   },
 
@@ -656,6 +676,7 @@ export const MeshSettings: MessageFns<MeshSettings> = {
       : undefined;
     message.mtu = object.mtu ?? 0;
     message.persistentKeepaliveSeconds = object.persistentKeepaliveSeconds ?? 0;
+    message.routes = object.routes?.map((e) => e) || [];
     return message;
   },
 };

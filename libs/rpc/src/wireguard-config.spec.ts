@@ -1,10 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import type { CheckedMeshSettings } from './mesh-settings.js';
 import { wireguardConfigText } from './wireguard-config.js';
 
-const colony = { publicKey: randomBytes(32), endpoint: 'coral.example.com:41820' };
-const addresses = { v4: '10.137.128.0', v6: 'fd42:c0a1::8000' };
-const ranges = ['10.137.0.0/16', 'fd42:c0a1::/48'];
+const settings: CheckedMeshSettings = {
+  colonyPublicKey: randomBytes(32),
+  addresses: ['10.137.128.0', 'fd42:c0a1::8000'],
+  colonyAddresses: ['10.137.0.1', 'fd42:c0a1::1'],
+  endpoint: { host: 'coral.example.com', port: 41_820 },
+  mtu: 1_280,
+  persistentKeepaliveSeconds: 25,
+  routes: ['10.137.0.0/16', 'fd42:c0a1::/48'],
+};
 
 /** What wg-quick(8) and wg(8) `setconf` accept: one section line or `Key = value` per line, known keys only. */
 const grammar: Record<string, RegExp> = {
@@ -36,7 +43,7 @@ function parse(text: string): Record<string, Record<string, string>> {
 describe('wireguardConfigText', () => {
   it('is a complete configuration in the grammar of wg-quick', () => {
     const privateKey = randomBytes(32);
-    const parsed = parse(wireguardConfigText({ privateKey, addresses, colony, ranges }));
+    const parsed = parse(wireguardConfigText(settings, privateKey));
     expect(parsed).toEqual({
       Interface: {
         PrivateKey: privateKey.toString('base64'),
@@ -44,7 +51,7 @@ describe('wireguardConfigText', () => {
         MTU: '1280',
       },
       Peer: {
-        PublicKey: colony.publicKey.toString('base64'),
+        PublicKey: settings.colonyPublicKey.toString('base64'),
         AllowedIPs: '10.137.0.0/16, fd42:c0a1::/48',
         Endpoint: 'coral.example.com:41820',
         PersistentKeepalive: '25',
@@ -53,7 +60,7 @@ describe('wireguardConfigText', () => {
   });
 
   it('has no PrivateKey line when the key stayed on the laptop', () => {
-    const text = wireguardConfigText({ privateKey: undefined, addresses, colony, ranges });
+    const text = wireguardConfigText(settings);
     expect(text).not.toContain('PrivateKey');
     expect(parse(text)['Interface']).toBeDefined();
   });

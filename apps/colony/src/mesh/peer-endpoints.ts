@@ -1,0 +1,77 @@
+import type { KeyId } from '@coral/model';
+import type { ControlDb } from '../control/control-db.js';
+
+/** How long a new place may be in memory only: forgetting one costs its member a few seconds after a restart. */
+export const saveEndpointsEveryMs = 5_000;
+
+export interface UdpEndpoint {
+  host: string;
+  port: number;
+}
+
+/** Where members of the mesh were last, over restarts. Members on the relay have no place that could be called. */
+export class PeerEndpoints implements Disposable {
+  private readonly db: ControlDb;
+  private readonly known = new Map<KeyId, UdpEndpoint>();
+  private unsaved = new Map<KeyId, UdpEndpoint | undefined>();
+  private readonly timer: NodeJS.Timeout;
+
+  constructor(db: ControlDb, onError: (thrown: unknown) => void) {
+    this.db = db;
+    for (const row of db.sql.prepare('SELECT key_id, host, port FROM mesh_endpoints').all()) {
+      this.known.set(row['key_id'] as KeyId, { host: String(row['host']), port: Number(row['port']) });
+    }
+    this.timer = setInterval(() => {
+      try {
+        this.save();
+      } catch (thrown) {
+        onError(thrown);
+      }
+    }, saveEndpointsEveryMs);
+    this.timer.unref();
+  }
+
+  of(keyId: KeyId): UdpEndpoint | undefined {
+    return this.known.get(keyId);
+  }
+
+  /** `endpoint` as mesh events have it: `203.0.113.7:41820`, `[2001:db8::7]:41820` or `ws:<id>`. */
+  seen(keyId: KeyId, endpoint: string | undefined): void {
+    const found = /^(?:\[([0-9a-f:.]+)\]|([0-9.]+)):(\d{1,5})$/i.exec(endpoint ?? '');
+    const host = found?.[1] ?? found?.[2];
+    if (host === undefined) return this.forget(keyId);
+    const at = { host, port: Number(found?.[3]) };
+    const before = this.known.get(keyId);
+    if (before?.host === at.host && before.port === at.port) return;
+    this.known.set(keyId, at);
+    this.unsaved.set(keyId, at);
+  }
+
+  forget(keyId: KeyId): void {
+    if (this.known.delete(keyId)) this.unsaved.set(keyId, undefined);
+  }
+
+  /** Forgets everybody that is not on the mesh any more: what ended while the colony was down. */
+  keepOnly(members: ReadonlySet<KeyId>): void {
+    for (const keyId of this.known.keys()) if (!members.has(keyId)) this.forget(keyId);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.timer);
+    this.save();
+  }
+
+  private save(): void {
+    const { unsaved } = this;
+    if (unsaved.size === 0) return;
+    this.db.transaction(() => {
+      const put = this.db.sql.prepare('INSERT OR REPLACE INTO mesh_endpoints (key_id, host, port) VALUES (?, ?, ?)');
+      const drop = this.db.sql.prepare('DELETE FROM mesh_endpoints WHERE key_id = ?');
+      for (const [keyId, at] of unsaved) {
+        if (at === undefined) drop.run(keyId);
+        else put.run(keyId, at.host, at.port);
+      }
+    });
+    this.unsaved = new Map();
+  }
+}
