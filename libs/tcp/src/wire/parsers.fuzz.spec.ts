@@ -50,6 +50,7 @@ function seeds(): Buffer[] {
     mendChecksums(tooBig);
     return [
       tooBig,
+      withMoreHeaders(udp),
       udp,
       writeEcho(writer, route, 'echo_request', 1, 2, Buffer.alloc(9)),
       writeUnreachable(writer, route, 'port', udp, header),
@@ -66,6 +67,21 @@ function seeds(): Buffer[] {
       ),
     ].map((packet) => Buffer.from(packet));
   });
+}
+
+/** Behind the fixed header: a router alert and a loose source route, or hop-by-hop, routing and fragment headers. */
+function withMoreHeaders(udp: Buffer): Buffer {
+  const v4 = (udp[0] ?? 0) >>> 4 === 4;
+  const more = v4
+    ? [0x94, 4, 0, 0, 1, 131, 3, 4]
+    : [43, 0, 1, 4, 0, 0, 0, 0, 44, 0, 0, 0, 1, 2, 3, 4, UDP, 0, 0, 0, 1, 2, 3, 4];
+  const at = v4 ? 20 : 40;
+  const packet = Buffer.concat([udp.subarray(0, at), Buffer.from(more), udp.subarray(at)]);
+  if (v4) packet[0] = 0x47;
+  else packet[6] = 0;
+  packet.writeUInt16BE(v4 ? packet.length : packet.length - 40, v4 ? 2 : 4);
+  mendChecksums(packet);
+  return packet;
 }
 
 function spoil(random: SeededRandom, seed: Buffer): Buffer {
