@@ -31,7 +31,7 @@ describe('the mac of mac1, mac2 and cookies', () => {
   });
 
   it('cannot come from node:crypto, which refuses the length and ignores the key', () => {
-    expect(() => createHash('blake2s256', { outputLength: 16 })).toThrow(/output length/i);
+    expect(() => createHash('blake2s256', { outputLength: 16 })).toThrow(/digital envelope/);
     const keyed = createHash('blake2s256', { key } as object);
     expect(keyed.update(text).digest()).toEqual(hash('blake2s256', text, 'buffer'));
   });
