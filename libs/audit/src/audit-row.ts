@@ -56,17 +56,24 @@ export const beforeGenesis: ChainHead = { seq: -1, hash: '0'.repeat(64) };
 export const maxRowBytes = 8 * 1024 * 1024;
 
 /**
- * Chains an entry (its payload already capped) to the head. `line` is {@link encodeRow} of the row, made from the text that
- * was hashed: the keys are sorted, so `hash` has its place right behind `agent_id` and `at`.
+ * Chains an entry (its payload already capped) to the head. `line` is {@link encodeRow} of the row; its keys are in order, so
+ * `hash`, which is over everything else, has its place right behind `agent_id` and `at`. `id` and `at` are plain ASCII.
  */
-export function sealRow(entry: AuditEntry, head: ChainHead, id: string, at: string): { row: AuditRow; line: string } {
+export function sealRow(
+  entry: AuditEntry,
+  head: ChainHead,
+  id: string,
+  at: string,
+  payloadText = canonicalJson(entry.payload),
+): { row: AuditRow; line: string } {
   const { kind, user_id, agent_id, payload } = entry;
-  const open = { seq: head.seq + 1, id, at, kind, user_id, agent_id, payload, prev: head.hash };
-  const text = canonicalJson(open);
-  const hash = digest('sha256', text);
-  const before = lengthBeforeHash(open);
-  const line = `${text.slice(0, before)}"hash":"${hash}",${text.slice(before)}\n`;
-  return { row: { ...open, hash }, line };
+  const seq = head.seq + 1;
+  const start = `{"agent_id":${agent_id === null ? 'null' : quoted(agent_id)},"at":"${at}",`;
+  const user = user_id === null ? 'null' : quoted(user_id);
+  const rest = `"id":"${id}","kind":"${kind}","payload":${payloadText},"prev":"${head.hash}","seq":${seq},"user_id":${user}}`;
+  const hash = digest('sha256', start + rest);
+  const row = { seq, id, at, kind, user_id, agent_id, payload, prev: head.hash, hash };
+  return { row, line: `${start}"hash":"${hash}",${rest}\n` };
 }
 
 function lengthBeforeHash({ agent_id, at }: Pick<AuditRow, 'agent_id' | 'at'>): number {

@@ -38,3 +38,12 @@ export function canonicalJson(value: JsonValue, depth = 0): string {
   }
   return `{${text}}`;
 }
+
+/** The same of an object whose members are canonical texts already. */
+export function canonicalObject(members: ReadonlyMap<string, string>): string {
+  let text = '';
+  for (const key of [...members.keys()].sort()) {
+    text += `${text === '' ? '' : ','}${quoted(key)}:${members.get(key)}`;
+  }
+  return `{${text}}`;
+}
