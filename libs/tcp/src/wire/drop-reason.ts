@@ -31,7 +31,6 @@ export const dropReasons = [
   'tcp_port_zero',
   'tcp_no_connection',
   'tcp_reset_rate',
-  'tcp_peer_is_cut',
   'tcp_half_open_full',
   'tcp_half_open_peer_full',
   'tcp_connections_full',

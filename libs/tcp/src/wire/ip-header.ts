@@ -42,6 +42,15 @@ export class IpHeader {
   destination3 = 0;
   /** The two ECN bits (RFC 3168 §5). */
   ecn = 0;
+
+  /** Swaps source and destination: the header of an answer. */
+  turn(): this {
+    [this.source0, this.destination0] = [this.destination0, this.source0];
+    [this.source1, this.destination1] = [this.destination1, this.source1];
+    [this.source2, this.destination2] = [this.destination2, this.source2];
+    [this.source3, this.destination3] = [this.destination3, this.source3];
+    return this;
+  }
 }
 
 /** Reads the header of a packet that came in. Lengths, version, header checksum and options are right if undefined comes back. */
