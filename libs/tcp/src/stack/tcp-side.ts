@@ -34,6 +34,11 @@ export interface TcpListener {
   close(): void;
 }
 
+/** An object of its own for each `listen`, so that closing one twice does not close the next. */
+interface Listening {
+  accept: Accept;
+}
+
 export interface TcpSideOptions {
   locals: readonly IpAddress[];
   mtu: number;
@@ -51,7 +56,7 @@ export interface TcpSideOptions {
 export class TcpSide {
   readonly registry: FlowRegistry;
   readonly #o: TcpSideOptions;
-  readonly #listeners = new Map<number, Accept>();
+  readonly #listeners = new Map<number, Listening>();
   readonly #ports: PortPicker;
   readonly #sequences: InitialSequence;
   readonly #resets: SourceRate;
@@ -70,11 +75,12 @@ export class TcpSide {
     const chosen = port === 0 ? this.#ports.pick('listen', isFree) : port;
     if (chosen === undefined) throw noPortLeft();
     if (!isFree(chosen)) throw portInUse(chosen);
-    this.#listeners.set(chosen, accept);
+    const listening: Listening = { accept };
+    this.#listeners.set(chosen, listening);
     return {
       port: chosen,
       close: () => {
-        if (this.#listeners.get(chosen) === accept) this.#listeners.delete(chosen);
+        if (this.#listeners.get(chosen) === listening) this.#listeners.delete(chosen);
       },
     };
   }
@@ -149,14 +155,14 @@ export class TcpSide {
   #onStranger(segment: Segment, header: IpHeader, localIndex: number): DropReason | undefined {
     const { flags } = segment;
     if ((flags & RST) !== 0) return 'tcp_no_connection';
-    const accept = this.#listeners.get(segment.destinationPort);
-    if (accept === undefined || (flags & ACK) !== 0) return this.#refuse(segment, header, localIndex);
+    const listening = this.#listeners.get(segment.destinationPort);
+    if (listening === undefined || (flags & ACK) !== 0) return this.#refuse(segment, header, localIndex);
     // A SYN that ends what it begins, or no SYN at all, comes from no TCP.
     if ((flags & (SYN | FIN)) !== SYN) return 'tcp_no_connection';
-    return this.#open(segment, header, localIndex, accept);
+    return this.#open(segment, header, localIndex, listening);
   }
 
-  #open(syn: Segment, header: IpHeader, localIndex: number, accept: Accept): DropReason | undefined {
+  #open(syn: Segment, header: IpHeader, localIndex: number, listening: Listening): DropReason | undefined {
     const { limits, counters } = this.#o;
     const remote = addressFromWords(header.source0, header.source1, header.source2, header.source3);
     const peer = this.registry.peer(remote);
@@ -171,17 +177,18 @@ export class TcpSide {
     }
     const flow = this.registry.open(localIndex, remote, syn.destinationPort, syn.sourcePort, true);
     const connection = TcpConnection.accept(
-      { ...this.#optionsOf(flow), accept: (established) => this.#established(flow, established, accept) },
+      { ...this.#optionsOf(flow), accept: (established) => this.#established(flow, established, listening) },
       syn,
     );
     this.#begin(flow, connection);
     return undefined;
   }
 
-  #established(flow: TcpFlow, connection: TcpConnection, accept: Accept): TcpHandlers | undefined {
+  #established(flow: TcpFlow, connection: TcpConnection, listening: Listening): TcpHandlers | undefined {
     this.registry.leaveHalfOpen(flow);
     // The listener may have been closed, or another opened, since the SYN.
-    const handlers = this.#listeners.get(flow.local.port) === accept ? accept(connection) : undefined;
+    const isOpen = this.#listeners.get(flow.local.port) === listening;
+    const handlers = isOpen ? listening.accept(connection) : undefined;
     if (handlers === undefined) this.#o.counters.drops.tcp_not_accepted += 1;
     else this.#o.counters.connectionsAccepted += 1;
     return handlers;
