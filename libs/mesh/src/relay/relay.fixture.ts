@@ -19,10 +19,10 @@ export interface Credentials {
 }
 
 /** A CA of its own and a leaf for these names. */
-export async function newCredentials(names = ['127.0.0.1', 'localhost']): Promise<Credentials> {
+export async function newCredentials(names = ['127.0.0.1', 'localhost'], clock?: Clock): Promise<Credentials> {
   const directory = await mkdtemp(join(tmpdir(), 'coral-relay-'));
   try {
-    const authority = await CertificateAuthority.openOrCreate(directory);
+    const authority = await CertificateAuthority.openOrCreate(directory, clock);
     return { caPem: authority.caPem, ...(await authority.issueServer(names)) };
   } finally {
     await rm(directory, { recursive: true, force: true });
