@@ -103,6 +103,43 @@ describeInterop('our WireGuard and wireguard-go', () => {
     expect(other.ours.events.map(({ kind }) => kind)).toContain('removed');
   });
 
+  it('takes nothing from inner addresses that are not the peer’s, at either end', async () => {
+    const { ours, inner } = await join({ speaksFirst: 'ours' });
+    expect(await ours.ping(inner.v4, foreignInner.v4)).toBe(true);
+    const replies = ours.replies.length;
+    // One we do not own: wireguard-go drops the request. Its reply would come back through this tunnel, were it allowed.
+    expect(await ours.ping('10.77.0.250', foreignInner.v4, 500)).toBe(false);
+    expect(ours.replies).toHaveLength(replies);
+
+    await foreign.namespace.ip('addr', 'add', '10.77.0.251/32', 'dev', foreign.go.name);
+    const answered = ours.messages('out', 'data').length;
+    const pinging = ['-c', '2', '-i', '0.2', '-W', '1', '-I', '10.77.0.251', inner.v4];
+    await expect(foreign.namespace.run('ping', pinging)).rejects.toThrow(/ping/);
+    expect(ours.device.counters().drops.source_not_allowed).toBe(2);
+    expect(ours.messages('out', 'data')).toHaveLength(answered);
+    await foreign.namespace.ip('addr', 'del', '10.77.0.251/32', 'dev', foreign.go.name);
+  });
+
+  it('a peer whose lease is over gets no answer, neither to data nor to a new handshake', async () => {
+    const { ours, inner } = await join({ speaksFirst: 'foreign' });
+    expect(await foreign.ping(inner.v4, 2)).toBe(2);
+    const end = Date.now() + 1_000;
+    ours.device.addPeer({ publicKey: foreign.publicKey, allowedIps: [`${foreignInner.v4}/32`], expiresAt: end });
+    expect(await foreign.ping(inner.v4, 1)).toBe(1);
+    await until(() => Date.now() > end, 'the end of the lease', 5_000);
+    const sent = ours.messages('out', 'data').length;
+    expect(await foreign.ping(inner.v4, 3, { waitSeconds: 1 })).toBe(0);
+    // A new wireguard-go of the same key asks anew; it hears nothing.
+    await foreign.go.removePeer(ours.publicKey);
+    const here = { host: foreign.namespace.here.v4, port: ours.port };
+    await foreign.go.setPeer({ publicKey: ours.publicKey, allowedIps: [`${inner.v4}/32`], endpoint: here });
+    expect(await foreign.ping(inner.v4, 1, { waitSeconds: 1 })).toBe(0);
+    await until(() => ours.messages('in', 'initiation').length > 1, 'another initiation', 5_000);
+    expect(ours.messages('out', 'response')).toHaveLength(1);
+    expect(ours.messages('out', 'data')).toHaveLength(sent);
+    expect(ours.device.counters().drops.peer_expired).toBeGreaterThan(0);
+  });
+
   it('roams with us: after a change of our port the first packet moves the session, no handshake runs', async () => {
     const { ours, inner } = await join({ speaksFirst: 'ours' });
     expect(await ours.ping(inner.v4, foreignInner.v4)).toBe(true);
