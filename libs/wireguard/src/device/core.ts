@@ -67,7 +67,9 @@ export class DeviceCore implements PeerHost {
   usable(peer: DevicePeer, now: number): TransportSession | undefined {
     const { current } = peer.sessions;
     const { rejectAfterMs, rejectAfterMessages } = this.limits;
-    return current && now - current.createdAt < rejectAfterMs && current.sent < rejectAfterMessages ? current : undefined;
+    return current && now - current.createdAt < rejectAfterMs && current.sent < rejectAfterMessages
+      ? current
+      : undefined;
   }
 
   dropSession(session: TransportSession): void {

@@ -71,6 +71,7 @@ export class DataPath {
     // Late packets, and those of a session that is on its way out, say where the peer was.
     if (from !== peer.endpoint && session === peer.sessions.current && session.window.newest > newest) {
       core.heardFrom(peer, from);
+      if (peer.isOver()) return core.drop('peer_expired');
     }
     if (packet.length === 0) counters.rxKeepalives += 1;
     else peer.timers.dataReceived(now);

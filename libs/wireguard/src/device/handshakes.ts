@@ -188,7 +188,7 @@ export class Handshakes {
     peer.timers.sessionMade(now);
     core.heap.wake(peer);
     core.heardFrom(peer, from);
-    this.#completed(peer, true);
+    if (!peer.isOver()) this.#completed(peer, true);
   }
 
   /** The first packet on a session that the peer asked for. */
