@@ -1,5 +1,5 @@
 import type { Clock } from '@coral/model';
-import { peerGone, tcpAborted, type TcpConnection } from '../connection/index.js';
+import { peerGone, tcpAborted } from '../connection/index.js';
 import type { IpAddress } from '../wire/address.js';
 import type { IpHeader } from '../wire/ip-header.js';
 import type { PacketWriter } from '../wire/packet-writer.js';
@@ -227,21 +227,22 @@ export class FlowRegistry {
   #settle(flow: TcpFlow): void {
     const { connection } = flow;
     if (flow.isClosed || connection === undefined) return;
-    if (connection.state === 'time_wait' && this.#handOver(flow)) return;
+    // All is said and read: what follows needs no connection.
+    if (connection.state === 'time_wait' && connection.unread === 0) {
+      this.#handOver(flow);
+      return;
+    }
     this.#timers.set(flow, connection.nextTimerAt());
   }
 
   /** Keeps of a connection in TIME-WAIT only what that state needs; the oldest make room. */
-  #handOver(flow: TcpFlow): boolean {
+  #handOver(flow: TcpFlow): void {
     const { limits, clock, counters } = this.#o;
     const { peer } = flow;
     const timeWait = new TimeWaitFlow(flow, clock.monotonic());
-    // First, so that the peer has something left when its flow goes.
+    // Before the connection goes, so that the peer is not forgotten in between.
     peer.timeWaits.add(timeWait);
-    if (!handsOver(flow.connection)) {
-      peer.timeWaits.delete(timeWait);
-      return false;
-    }
+    flow.connection?.abort(tcpAborted(flow.remote));
     if (peer.timeWaits.size > limits.maxTimeWaitPerPeer) {
       const [oldest] = peer.timeWaits;
       if (oldest !== undefined) this.forgetTimeWait(oldest);
@@ -253,11 +254,10 @@ export class FlowRegistry {
     this.#timeWaits.add(timeWait);
     counters.timeWait = this.#timeWaits.size;
     this.restartTimeWait(timeWait);
-    return true;
   }
 
   #sendGoodbye(flow: TcpFlow): void {
-    if (flow.isClosed || !flow.hasSent || flow.receiveNext === 0) return;
+    if (flow.isClosed || !flow.hasSent || flow.connection?.state === 'syn_sent') return;
     this.send(flow, {
       seq: flow.sendNext >>> 0,
       ack: flow.receiveNext,
@@ -274,8 +274,4 @@ export class FlowRegistry {
     flow.peer.flows.delete(flow);
     this.#peers.release(flow.peer);
   }
-}
-
-function handsOver(connection: (TcpConnection & { handOverTimeWait?(): boolean }) | undefined): boolean {
-  return connection?.handOverTimeWait?.() === true;
 }
