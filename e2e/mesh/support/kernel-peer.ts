@@ -2,8 +2,9 @@
 // JSON lines on its standard input, results leave as JSON lines on standard output; it ends when its input does.
 import { createCipheriv, createHash } from 'node:crypto';
 import { createSocket } from 'node:dgram';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
+import type { Duplex } from 'node:stream';
 
 /** What one end of a TCP connection does. The other end does what fits. */
 export interface TcpTask {
@@ -27,8 +28,9 @@ export interface TcpResult {
   /** How the other end ended: FIN, RST, or not at all. */
   end: 'fin' | 'reset' | 'none';
   error?: string;
-  /** Milliseconds from the first byte received to the last. */
+  /** Milliseconds from the first byte received to the last, and the longest silence between. */
   receiveMs: number;
+  longestGapMs: number;
 }
 
 export type KernelOrder =
@@ -60,17 +62,18 @@ export function sha256OfStream(seed: number, total: number): string {
   return hash.digest('hex');
 }
 
+/** A kernel's socket, or ours. */
+type TcpSocket = Duplex & { resetAndDestroy(): void };
+
 const rest = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-async function send(socket: Socket, task: TcpTask): Promise<void> {
+async function send(socket: TcpSocket, task: TcpTask): Promise<void> {
   let sinceRest = 0;
+  const closed = new Promise<void>((resolve) => socket.once('close', resolve));
   for (const chunk of byteStream(task.seed ?? 0, task.bytes ?? 0, task.chunk)) {
     if (socket.destroyed) return;
     if (!socket.write(chunk))
-      await new Promise<void>((resolve) => {
-        socket.once('drain', resolve);
-        socket.once('close', () => resolve());
-      });
+      await Promise.race([closed, new Promise<void>((resolve) => socket.once('drain', resolve))]);
     sinceRest += chunk.length;
     if (task.restAfter && sinceRest >= task.restAfter) {
       sinceRest = 0;
@@ -81,18 +84,25 @@ async function send(socket: Socket, task: TcpTask): Promise<void> {
 }
 
 /** Reads to the end of the stream; `each` sees every chunk. */
-function receive(socket: Socket, task: TcpTask, each: (chunk: Buffer) => void = () => undefined): Promise<TcpResult> {
+function receive(
+  socket: TcpSocket,
+  task: TcpTask,
+  each: (chunk: Buffer) => void = () => undefined,
+): Promise<TcpResult> {
   return new Promise((resolve) => {
     const hash = createHash('sha256');
     let received = 0;
     let sinceRest = 0;
     let first = 0;
     let last = 0;
+    let longestGapMs = 0;
     let end: TcpResult['end'] = 'none';
     let error: string | undefined;
     socket.on('data', (chunk: Buffer) => {
-      last = performance.now();
-      first ||= last;
+      const now = performance.now();
+      first ||= now;
+      longestGapMs = Math.max(longestGapMs, now - (last || now));
+      last = now;
       hash.update(chunk);
       received += chunk.length;
       sinceRest += chunk.length;
@@ -106,20 +116,19 @@ function receive(socket: Socket, task: TcpTask, each: (chunk: Buffer) => void = 
     socket.on('end', () => {
       end = 'fin';
     });
-    socket.on('error', (cause: NodeJS.ErrnoException) => {
-      error = cause.code ?? cause.message;
-      if (cause.code === 'ECONNRESET') end = 'reset';
+    socket.on('error', (cause: NodeJS.ErrnoException & { reason?: string }) => {
+      error = cause.code ?? cause.reason ?? cause.message;
+      if (cause.code === 'ECONNRESET' || cause.reason === 'tcp_reset') end = 'reset';
     });
     socket.on('close', () => {
-      const result: TcpResult = { received, sha256: hash.digest('hex'), end, receiveMs: last - first };
+      const result: TcpResult = { received, sha256: hash.digest('hex'), end, receiveMs: last - first, longestGapMs };
       resolve(error === undefined ? result : { ...result, error });
     });
   });
 }
 
 /** Does the task on a connection until it is closed both ways. The socket must be open with `allowHalfOpen`. */
-async function perform(socket: Socket, task: TcpTask): Promise<TcpResult> {
-  socket.setNoDelay(true);
+export async function performTask(socket: TcpSocket, task: TcpTask): Promise<TcpResult> {
   switch (task.do) {
     case 'send': {
       const result = receive(socket, task);
@@ -173,7 +182,8 @@ function obey(order: KernelOrder): void {
   } else if (order.order === 'listen') {
     const server = createServer({ allowHalfOpen: true }, (socket) => {
       const remotePort = socket.remotePort ?? 0;
-      perform(socket, order.task).then((result) => tell({ id, result, remotePort }), fail);
+      socket.setNoDelay(true);
+      performTask(socket, order.task).then((result) => tell({ id, result, remotePort }), fail);
     });
     server.on('error', fail);
     server.listen({ host: '::', port: 0, backlog: 1_024 }, () => {
@@ -182,7 +192,8 @@ function obey(order: KernelOrder): void {
     });
   } else {
     const socket = connect({ host: order.host, port: order.port, allowHalfOpen: true });
-    perform(socket, order.task).then((result) => tell({ id, result, remotePort: order.port }), fail);
+    socket.setNoDelay(true);
+    performTask(socket, order.task).then((result) => tell({ id, result, remotePort: order.port }), fail);
   }
 }
 
