@@ -42,13 +42,18 @@ describe('a stack under a rain of spoilt packets', () => {
     };
     const { stack, clock, take } = lonelyHost({ limits });
     clock.attach(stack);
-    stack.listen(9000, (connection) => ({
-      readable: () => {
-        if (random.chance(0.5)) connection.read();
-        if (random.chance(0.3)) connection.write(random.bytes(random.below(5000)));
-        if (random.chance(0.1)) connection.end();
-      },
-    }));
+    stack.listen(9000, (connection) => {
+      let hasEnded = false;
+      return {
+        readable: () => {
+          if (random.chance(0.5)) connection.read();
+          if (!hasEnded && random.chance(0.3)) connection.write(random.bytes(random.below(5000)));
+          if (!random.chance(0.1)) return;
+          hasEnded = true;
+          connection.end();
+        },
+      };
+    });
     stack.bindUdp(53, { datagram: () => {} });
     const writer = new PacketWriter();
     let lastSeen: { seq: number; ack: number } = { seq: 0, ack: 0 };
