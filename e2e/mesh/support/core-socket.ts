@@ -48,8 +48,9 @@ export class CoreSocket extends Duplex {
     closed: (error) => {
       this.#isOver = true;
       if (!error) return; // In order: the reader may still have to take what lies in the stream.
-      // Who awaits `connected` hears it there and needs no 'error' event.
-      this.destroy(this.#isConnected ? error : undefined);
+      // Who awaits `connected` hears it there, and who reset it knows: neither needs an 'error' event.
+      const isNews = this.#isConnected && error.reason !== 'tcp_aborted';
+      this.destroy(isNews ? error : undefined);
       this.#rejectConnected(error);
     },
   };
