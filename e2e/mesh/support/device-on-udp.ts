@@ -2,13 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { systemClock } from '@coral/model';
-import {
-  WireGuardDevice,
-  type DeviceEvent,
-  type DeviceLimits,
-  type DevicePeer,
-  type Endpoint,
-} from '../../../libs/wireguard/src/index.js';
+import { WireGuardDevice, type DeviceEvent, type DeviceLimits, type DevicePeer, type Endpoint } from '@coral/wireguard';
 import { echoPacket, readEcho, type Echo } from './icmp-echo.js';
 
 export interface SentOrReceived {
@@ -131,6 +125,17 @@ export class DeviceOnUdp {
 
   handshakes(): (DeviceEvent & { at: number })[] {
     return this.events.filter((event) => event.kind === 'handshake');
+  }
+
+  /** What went over the wire and what was dropped, for the message of an expectation that fails. */
+  story(): string {
+    const start = this.wire[0]?.at ?? 0;
+    const lines = this.wire.slice(-60).map(({ direction, datagram, at }) => {
+      const type = messageTypes[datagram[0] ?? 0] ?? 'unknown';
+      return `${Math.round(at - start)} ms ${direction} ${type} ${datagram.length}`;
+    });
+    const drops = Object.entries(this.device.counters().drops).filter(([, count]) => count > 0);
+    return [...lines, `dropped: ${JSON.stringify(Object.fromEntries(drops))}`].join('\n');
   }
 
   close(): void {

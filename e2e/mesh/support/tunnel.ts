@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { DeviceLimits } from '../../../libs/wireguard/src/index.js';
+import type { DeviceLimits } from '@coral/wireguard';
 import { DeviceOnUdp } from './device-on-udp.js';
 import { NetworkNamespace } from './network-namespace.js';
 import { WireGuardGo } from './wireguard-go.js';
@@ -15,8 +15,12 @@ export type Family = 'v4' | 'v6';
 
 export interface PingOptions {
   intervalSeconds?: number;
-  /** How long the last reply is waited for. */
-  waitSeconds?: number;
+  deadlineSeconds?: number;
+}
+
+export interface PingResult {
+  sent: number;
+  answered: number;
 }
 
 /** wireguard-go in its namespace, to which any number of our devices can be joined. */
@@ -76,15 +80,18 @@ export class Foreign {
     return { ours, peer, inner, foreignEnd };
   }
 
-  /** `ping` from the kernel behind wireguard-go; how many of `count` were answered. */
-  async ping(address: string, count: number, o: PingOptions = {}): Promise<number> {
-    const { intervalSeconds = 0.2, waitSeconds = 8 } = o;
-    const args = ['-n', '-c', String(count), '-i', String(intervalSeconds), '-W', String(waitSeconds), address];
+  /**
+   * `ping` from the kernel behind wireguard-go until `count` were answered, at the latest until the deadline. Not by `-W`:
+   * that waits for two round trips only, which a busy machine can take away from us.
+   */
+  async ping(address: string, count: number, o: PingOptions = {}): Promise<PingResult> {
+    const { intervalSeconds = 0.2, deadlineSeconds = Math.ceil(count * intervalSeconds) + 8 } = o;
+    const args = ['-n', '-c', String(count), '-i', String(intervalSeconds), '-w', String(deadlineSeconds), address];
     // It fails when none is answered, and says so on stdout, not on stderr.
     const output = await this.namespace.run('sh', ['-c', `ping ${args.join(' ')} || true`]);
-    const answered = /(\d+) received/.exec(output)?.[1];
+    const [, sent, answered] = /(\d+) packets transmitted, (\d+) received/.exec(output) ?? [];
     if (answered === undefined) throw new Error(`ping did not say what it received: ${output}`);
-    return Number(answered);
+    return { sent: Number(sent), answered: Number(answered) };
   }
 
   async stop(): Promise<void> {
