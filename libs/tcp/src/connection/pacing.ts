@@ -1,6 +1,8 @@
 /** As kernels do: twice the window per round trip in slow start, a fifth above it later, so that pacing never starves. */
 const SLOW_START_GAIN = 2;
 const STEADY_GAIN = 1.2;
+/** A timer shorter than that would be lost in the rounding of the clock. */
+const TIMER_GRAIN_MS = 0.001;
 
 /**
  * Spreads a window over the round trip. A default UDP socket buffer holds some 90 datagrams, so a whole window at once
@@ -45,6 +47,6 @@ export class Pacer {
   /** When to go on after `open` was false: with a millisecond's worth, or half a burst, so that timers are few. */
   readyAt(): number {
     const wanted = Math.min(this.burst / 2, Math.max(this.rate, 1));
-    return this.at + Math.max(0, (wanted - this.tokens) / this.rate);
+    return this.at + Math.max(TIMER_GRAIN_MS, (wanted - this.tokens) / this.rate);
   }
 }

@@ -6,6 +6,8 @@ import type { Scoreboard, SentSegment } from './scoreboard.js';
 const DUPLICATE_THRESHOLD = 3;
 /** Recoveries that a reordering window widened by DSACKs lives for (§6.2 step 4). */
 const REORDER_PERSIST = 16;
+/** What is overdue but for this counts as overdue: a timer so short would be lost in the rounding of the clock. */
+const TIMER_GRAIN_MS = 0.001;
 
 /**
  * RACK (RFC 8985 §6): a segment is lost when one sent later has arrived, and a reordering window has passed. Time is
@@ -74,7 +76,7 @@ export class Rack {
     while (segment !== undefined && sentAfter(this.sentAt, this.end, segment.sentAt, segment.end)) {
       const next: SentSegment | undefined = segment.newer;
       const left = segment.sentAt + patience - now;
-      if (left <= 0) board.markLost(segment);
+      if (left < TIMER_GRAIN_MS) board.markLost(segment);
       else wait = Math.max(wait, left);
       segment = next;
     }

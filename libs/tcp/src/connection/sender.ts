@@ -69,6 +69,8 @@ export class Sender {
   private now = 0;
   private echo: number | undefined;
   private sampleSentAt = -Infinity;
+  /** A retransmission was answered: how long the others lay there before is anyone's guess. */
+  private sampleSpoilt = false;
   private readonly board: Scoreboard;
   private readonly rack: Rack;
   private readonly reduction = new RateReduction();
@@ -172,6 +174,7 @@ export class Sender {
     this.now = now;
     this.echo = echo;
     this.sampleSentAt = -Infinity;
+    this.sampleSpoilt = false;
     let delivered = 0;
     if (advanced) {
       delivered = this.board.acknowledge(ack);
@@ -286,13 +289,14 @@ export class Sender {
 
   private onDelivered(segment: SentSegment): void {
     this.rack.onDelivered(segment, this.now, this.echo);
-    if (!segment.retransmitted && segment.sentAt > this.sampleSentAt) this.sampleSentAt = segment.sentAt;
+    if (segment.retransmitted) this.sampleSpoilt = true;
+    else if (segment.sentAt > this.sampleSentAt) this.sampleSentAt = segment.sentAt;
   }
 
   /** RFC 6298 §3 (Karn), RFC 7323 §4.1: by our own clock where one transmission is meant, else by the echo. */
   private measure(advanced: boolean, tsNow: number): void {
     let ms: number | undefined;
-    if (this.sampleSentAt > -Infinity) ms = this.now - this.sampleSentAt;
+    if (this.sampleSentAt > -Infinity && !this.sampleSpoilt) ms = this.now - this.sampleSentAt;
     else if (advanced && this.echo !== undefined) {
       const elapsed = wireDistance(tsNow, this.echo);
       if (elapsed >= 0 && elapsed < this.limits.giveUpMs) ms = Math.max(elapsed, 1);

@@ -32,8 +32,9 @@ export function wildTalk(seed: number | string): TalkOptions {
   });
   const near = tamed(habits());
   const far = tamed(habits());
-  if (random.chance(0.3)) near.endsLast = true;
-  else if (random.chance(0.3)) far.endsLast = true;
+  const last = random.pick(['none', 'none', 'near', 'far']);
+  near.endsLast = last === 'near';
+  far.endsLast = last === 'far';
   const strip = { sack: random.chance(0.15), timestamps: random.chance(0.2), scale: random.chance(0.2) };
   return {
     seed,
@@ -61,7 +62,7 @@ function wildLimits(random: SeededRandom): Partial<TcpLimits> {
   return {
     giveUpMs: 10 * HOUR,
     connectTimeoutMs: 10 * HOUR,
-    timeWaitMs: random.pick([1_000, 60_000]),
+    timeWaitMs: random.pick([120_000, 600_000]),
     initialReceiveBuffer: random.pick([500, 4_000, 65_536]),
     maxReceiveBuffer: random.pick([70_000, 4 * 1024 * 1024]),
     minSendBuffer: random.pick([1_000, 20_000, 131_072]),

@@ -46,6 +46,7 @@ export class Talker {
   error: TcpError | undefined;
   connectedAt: number | undefined;
   endedAt: number | undefined;
+  private room = true;
   private busyWriting = false;
   private busyReading = false;
   private readonly clock: VirtualClock;
@@ -63,7 +64,10 @@ export class Talker {
     this.handlers = {
       connected: () => this.start(),
       readable: () => this.read(),
-      writable: () => this.write(),
+      writable: () => {
+        this.room = true;
+        this.write();
+      },
       ended: () => this.onEnded(),
       closed: (error) => this.onClosed(error),
     };
@@ -77,13 +81,12 @@ export class Talker {
   private write(): void {
     if (this.busyWriting || this.isOver) return;
     const connection = this.connection!;
-    let room = true;
-    while (room && this.wrote < this.habits.sends) {
+    while (this.room && this.wrote < this.habits.sends) {
       const size = Math.min(this.random.between(1, this.habits.writes), this.habits.sends - this.wrote);
       const bytes = Buffer.alloc(size);
       for (let index = 0; index < size; index += 1) bytes[index] = byteAt(this.key, this.wrote + index);
       this.wrote += size;
-      room = connection.write(bytes);
+      this.room = connection.write(bytes);
       if (this.habits.writePause > 0) {
         this.busyWriting = true;
         this.clock.after(this.random.float() * this.habits.writePause, () => {
