@@ -2,6 +2,7 @@
 export default class SummaryReporter {
   onTestRunEnd(modules, unhandledErrors) {
     const count = { passed: 0, failed: unhandledErrors.length, skipped: 0 };
+    const reasons = new Map();
     for (const module of modules) {
       if (module.errors().length > 0) count.failed += 1;
       for (const test of module.children.allTests()) {
@@ -10,9 +11,13 @@ export default class SummaryReporter {
         else {
           count.skipped += 1;
           process.stdout.write(`SKIPPED: ${test.fullName}\n`);
+          // As e2e/mesh/support/requirements.ts names it.
+          const [, reason] = / \[needs ([^\]]+)\]/.exec(test.fullName) ?? [];
+          if (reason) reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
         }
       }
     }
+    for (const [reason, tests] of reasons) process.stdout.write(`SKIPPED ${tests}: they need ${reason}\n`);
     process.stdout.write(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped\n`);
   }
 }

@@ -101,6 +101,20 @@ describe('AuditIndex', () => {
     expect(await index.sql(calls)).toMatchObject([row]);
   });
 
+  it('takes what a caller may have sent as it is, and numbers only where they fit', async () => {
+    await using place = await setUp();
+    const name = 'a\u0000b ü \u{1f600} "';
+    const args = { text: name, nested: [null, { n: 1.5 }] };
+    const payload = { tool_name: name, tool_args: args, outcome: { odd: true } };
+    const numbers = { response_size_bytes: 2 ** 31, execution_time_ms: 'soon' };
+    await place.log.append({ ...user, kind: 'tool_call.outcome', payload: { ...payload, ...numbers } });
+    await using index = await place.index();
+    const [row] = await index.sql('SELECT * FROM mcp_tool_audit');
+    expect(row).toMatchObject({ tool_name: name, response_size_bytes: null, execution_time_ms: null, success: false });
+    expect(row?.['error_message']).toBe('{"odd":true}');
+    expect(JSON.parse(String(row?.['tool_args']))).toEqual(args);
+  });
+
   it('shows leases and transcripts', async () => {
     await using place = await setUp();
     const lease = { ttl_seconds: 300, ip_address: '192.0.2.7', user_agent: 'coral/0.1' };

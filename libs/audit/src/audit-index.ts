@@ -1,14 +1,15 @@
 import { rm } from 'node:fs/promises';
-import { DuckDBInstance, DuckDBTimestampTZValue, type DuckDBConnection, type DuckDBValue } from '@duckdb/node-api';
+import { DuckDBInstance, type DuckDBConnection, type DuckDBValue } from '@duckdb/node-api';
 import { CoralError } from '@coral/errors';
-import type { AuditRow } from './audit-row.js';
 import { startOfChain, type ChainPosition, type GoodRow } from './chain.js';
-import { createTables, mergeStaged, schemaVersion } from './audit-index.sql.js';
+import { appendRows } from './audit-index-append.js';
+import { indexRowsOf } from './audit-index-rows.js';
+import { applyLateEnds, createTables, schemaVersion } from './audit-index.sql.js';
 import type { JsonValue } from './canonical-json.js';
 import { readFrom } from './read.js';
 
-/** Rows taken into the index in one transaction. */
-const batchRows = 5_000;
+/** Rows taken into the index in one transaction: it is filled on the loop that answers calls, so not too many at once. */
+const batchRows = 2_000;
 
 export interface AuditIndexOptions {
   /** DuckDB file; made when missing, made anew when it does not fit the segments. */
@@ -104,7 +105,7 @@ export class AuditIndex implements AsyncDisposable {
 
   async #takeIn(): Promise<void> {
     let batch: GoodRow[] = [];
-    for await (const good of readFrom(this.#options.directory, this.#position)) {
+    for await (const good of readFrom(this.#options.directory, this.#position, 'hashed')) {
       batch.push(good);
       if (batch.length >= batchRows) {
         await this.#merge(batch);
@@ -117,38 +118,23 @@ export class AuditIndex implements AsyncDisposable {
   async #merge(batch: readonly GoodRow[]): Promise<void> {
     const last = batch.at(-1);
     if (last === undefined) return;
-    await this.#connection.run('BEGIN');
+    const connection = this.#connection;
+    const rows = indexRowsOf(batch.map(({ row }) => row));
+    await connection.run('BEGIN');
     try {
-      await this.#stage(batch.map(({ row }) => row));
-      await this.#connection.run(mergeStaged);
+      await appendRows(connection, rows);
+      if (rows.late.length > 0) await connection.run(applyLateEnds);
       const { ordinal, offset, line, head } = last.after;
-      await this.#connection.run(
+      await connection.run(
         'UPDATE audit_index_position SET ordinal = $1, "offset" = $2, line = $3, seq = $4, hash = $5',
         [ordinal, offset, line, head.seq, head.hash],
       );
-      await this.#connection.run('COMMIT');
+      await connection.run('COMMIT');
     } catch (thrown) {
-      await this.#connection.run('ROLLBACK');
+      await connection.run('ROLLBACK');
       throw thrown;
     }
     this.#position = last.after;
-  }
-
-  async #stage(rows: readonly AuditRow[]): Promise<void> {
-    await this.#connection.run('DELETE FROM audit_index_staged');
-    const appender = await this.#connection.createAppender('audit_index_staged');
-    for (const row of rows) {
-      appender.appendBigInt(BigInt(row.seq));
-      appender.appendVarchar(row.id);
-      appender.appendTimestampTZ(new DuckDBTimestampTZValue(BigInt(Date.parse(row.at)) * 1_000n));
-      appender.appendVarchar(row.kind);
-      appender.appendVarchar(row.user_id ?? '');
-      if (row.agent_id === null) appender.appendNull();
-      else appender.appendVarchar(row.agent_id);
-      appender.appendVarchar(JSON.stringify(row.payload));
-      appender.endRow();
-    }
-    appender.closeSync();
   }
 }
 

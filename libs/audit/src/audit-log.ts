@@ -27,8 +27,13 @@ export interface AuditLogOptions {
   segmentBytes?: number;
 }
 
-interface Waiting {
+/** An entry as it will be written: capped, and its payload printed. */
+interface Fitted {
   entry: AuditEntry;
+  payloadText: string;
+}
+
+interface Waiting extends Fitted {
   resolve(row: AuditRow): void;
   reject(error: CoralError): void;
 }
@@ -96,10 +101,11 @@ export class AuditLog implements AsyncDisposable {
   async #begin(directory: string, files: SegmentFiles): Promise<void> {
     const own = { user_id: null, agent_id: null };
     if (this.#head.seq < 0) {
-      await this.#write([{ ...own, kind: 'audit.genesis', payload: { format: 'coral-audit/1', hash: 'sha256' } }]);
+      const payload = { format: 'coral-audit/1', hash: 'sha256' };
+      await this.#write([fit({ ...own, kind: 'audit.genesis', payload })]);
     }
     const pieces = await unrecordedPieces(directory, files, this.#head);
-    if (pieces.length > 0) await this.#write([{ ...own, kind: 'audit.torn', payload: { pieces } }]);
+    if (pieces.length > 0) await this.#write([fit({ ...own, kind: 'audit.torn', payload: { pieces } })]);
   }
 
   /**
@@ -112,14 +118,9 @@ export class AuditLog implements AsyncDisposable {
       if (this.#failure) this.#failure.refused += 1;
       return Promise.reject(new AuditUnavailable(`${maxQueuedRows} rows are waiting for the disk`));
     }
-    const fitted: AuditEntry = {
-      kind: entry.kind,
-      user_id: entry.user_id === null ? null : capString(entry.user_id),
-      agent_id: entry.agent_id === null ? null : capString(entry.agent_id),
-      payload: capPayload(entry.payload),
-    };
+    const fitted = fit(entry);
     return new Promise((resolve, reject) => {
-      this.#queue.push({ entry: fitted, resolve, reject });
+      this.#queue.push({ ...fitted, resolve, reject });
       this.#drain();
     });
   }
@@ -149,7 +150,7 @@ export class AuditLog implements AsyncDisposable {
       await endOfTurn();
       const batch = this.#takeBatch();
       try {
-        const rows = await this.#write(batch.map((waiting) => waiting.entry));
+        const rows = await this.#write(batch);
         for (const [i, row] of rows.entries()) batch[i]?.resolve(row);
       } catch (thrown) {
         this.#fail(thrown, batch);
@@ -160,21 +161,21 @@ export class AuditLog implements AsyncDisposable {
   #takeBatch(): Waiting[] {
     let bytes = 0;
     let count = 0;
-    for (const { entry } of this.#queue) {
+    for (const { payloadText } of this.#queue) {
       if (bytes >= maxBatchBytes) break;
-      bytes += JSON.stringify(entry.payload).length;
+      bytes += payloadText.length;
       count += 1;
     }
     return this.#queue.splice(0, count);
   }
 
   /** One write, one fsync. The head moves only when both are done. After a failure, the first row tells of it. */
-  async #write(entries: readonly AuditEntry[]): Promise<AuditRow[]> {
-    const own = this.#failure ? [recovered(this.#failure)] : [];
+  async #write(entries: readonly Fitted[]): Promise<AuditRow[]> {
+    const own = this.#failure ? [fit(recovered(this.#failure))] : [];
     const at = new Date(this.#clock.now()).toISOString();
     let head = this.#head;
-    const sealed = [...own, ...entries].map((entry) => {
-      const next = sealRow(entry, head, randomUUID(), at);
+    const sealed = [...own, ...entries].map(({ entry, payloadText }) => {
+      const next = sealRow(entry, head, randomUUID(), at, payloadText);
       head = { seq: next.row.seq, hash: next.row.hash };
       return next;
     });
@@ -209,6 +210,12 @@ export class AuditLog implements AsyncDisposable {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function fit({ kind, user_id, agent_id, payload: given }: AuditEntry): Fitted {
+  const { payload, text } = capPayload(given);
+  const cap = (name: string | null): string | null => (name === null ? null : capString(name));
+  return { entry: { kind, user_id: cap(user_id), agent_id: cap(agent_id), payload }, payloadText: text };
 }
 
 function recovered(failure: Failure): AuditEntry {

@@ -56,17 +56,24 @@ export const beforeGenesis: ChainHead = { seq: -1, hash: '0'.repeat(64) };
 export const maxRowBytes = 8 * 1024 * 1024;
 
 /**
- * Chains an entry (its payload already capped) to the head. `line` is {@link encodeRow} of the row, made from the text that
- * was hashed: the keys are sorted, so `hash` has its place right behind `agent_id` and `at`.
+ * Chains an entry (its payload already capped) to the head. `line` is {@link encodeRow} of the row; its keys are in order, so
+ * `hash`, which is over everything else, has its place right behind `agent_id` and `at`. `id` and `at` are plain ASCII.
  */
-export function sealRow(entry: AuditEntry, head: ChainHead, id: string, at: string): { row: AuditRow; line: string } {
+export function sealRow(
+  entry: AuditEntry,
+  head: ChainHead,
+  id: string,
+  at: string,
+  payloadText = canonicalJson(entry.payload),
+): { row: AuditRow; line: string } {
   const { kind, user_id, agent_id, payload } = entry;
-  const open = { seq: head.seq + 1, id, at, kind, user_id, agent_id, payload, prev: head.hash };
-  const text = canonicalJson(open);
-  const hash = digest('sha256', text);
-  const before = lengthBeforeHash(open);
-  const line = `${text.slice(0, before)}"hash":"${hash}",${text.slice(before)}\n`;
-  return { row: { ...open, hash }, line };
+  const seq = head.seq + 1;
+  const start = `{"agent_id":${agent_id === null ? 'null' : quoted(agent_id)},"at":"${at}",`;
+  const user = user_id === null ? 'null' : quoted(user_id);
+  const rest = `"id":"${id}","kind":"${kind}","payload":${payloadText},"prev":"${head.hash}","seq":${seq},"user_id":${user}}`;
+  const hash = digest('sha256', start + rest);
+  const row = { seq, id, at, kind, user_id, agent_id, payload, prev: head.hash, hash };
+  return { row, line: `${start}"hash":"${hash}",${rest}\n` };
 }
 
 function lengthBeforeHash({ agent_id, at }: Pick<AuditRow, 'agent_id' | 'at'>): number {
@@ -95,22 +102,33 @@ function isRowShaped(value: unknown): value is AuditRow {
 
 export type DecodedRow = { row: AuditRow; problem?: undefined } | { row?: undefined; problem: string };
 
-/** Reads one line (newline excluded). A row is good only if the bytes are exactly its canonical form and its hash fits. */
-export function decodeRow(line: Uint8Array): DecodedRow {
+/**
+ * How closely a row is looked at. `canonical`: its bytes are exactly its canonical form, and its hash fits. `hashed`: only the
+ * latter, for readers that take in again what was written a moment ago: whoever changes a byte changes the hash.
+ */
+export type RowCheck = 'canonical' | 'hashed';
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Reads one line (newline excluded). */
+export function decodeRow(line: Uint8Array, check: RowCheck = 'canonical'): DecodedRow {
   let text: string;
   let value: unknown;
   try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(line);
+    text = utf8.decode(line);
     value = JSON.parse(text);
   } catch {
     return { problem: 'the line is not JSON' };
   }
   if (!isRowShaped(value)) return { problem: 'the line is not an audit row' };
   try {
-    if (canonicalJson({ ...value }) !== text) return { problem: 'the line is not in canonical form' };
+    if (check === 'canonical' && canonicalJson({ ...value }) !== text) {
+      return { problem: 'the line is not in canonical form' };
+    }
     // In canonical form its place is known: what was hashed is the text without it.
     const before = lengthBeforeHash(value);
     const field = `"hash":${quoted(value.hash)},`;
+    if (!text.startsWith(field, before)) return { problem: 'the line is not in canonical form' };
     const hashed = text.slice(0, before) + text.slice(before + field.length);
     if (digest('sha256', hashed) !== value.hash) return { problem: 'the hash does not fit the content' };
   } catch {

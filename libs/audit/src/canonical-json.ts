@@ -27,9 +27,23 @@ export function canonicalJson(value: JsonValue, depth = 0): string {
   if (typeof value === 'string') return quoted(value);
   if (typeof value === 'number') return Number.isFinite(value) ? String(value === 0 ? 0 : value) : 'null';
   if (value === null || typeof value === 'boolean') return String(value);
-  if (Array.isArray(value)) return `[${value.map((item) => canonicalJson(item, depth + 1)).join(',')}]`;
-  const members = Object.keys(value)
-    .toSorted()
-    .map((key) => `${quoted(key)}:${canonicalJson(value[key] ?? null, depth + 1)}`);
-  return `{${members.join(',')}}`;
+  let text = '';
+  if (Array.isArray(value)) {
+    for (const item of value) text += (text === '' ? '' : ',') + canonicalJson(item, depth + 1);
+    return `[${text}]`;
+  }
+  // Built by hand: each row of the audit is printed here, within the call that waits for it.
+  for (const key of Object.keys(value).sort()) {
+    text += `${text === '' ? '' : ','}${quoted(key)}:${canonicalJson(value[key] ?? null, depth + 1)}`;
+  }
+  return `{${text}}`;
+}
+
+/** The same of an object whose members are canonical texts already. */
+export function canonicalObject(members: ReadonlyMap<string, string>): string {
+  let text = '';
+  for (const key of [...members.keys()].sort()) {
+    text += `${text === '' ? '' : ','}${quoted(key)}:${members.get(key)}`;
+  }
+  return `{${text}}`;
 }

@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AuditNotFound } from './audit.errors.js';
-import { beforeGenesis, decodeRow, type AuditRow, type ChainHead } from './audit-row.js';
+import { beforeGenesis, decodeRow, type AuditRow, type ChainHead, type RowCheck } from './audit-row.js';
 import { segmentName, segmentOrdinals } from './segment-files.js';
 import { readLines, type SegmentLine } from './segment-lines.js';
 
@@ -59,6 +59,7 @@ export async function* walkChain(
   directory: string,
   ordinals: readonly number[],
   from: ChainPosition,
+  check: RowCheck = 'canonical',
 ): AsyncGenerator<ChainStep> {
   let position = from;
   const last = ordinals.at(-1) ?? 0;
@@ -70,7 +71,7 @@ export async function* walkChain(
       return;
     }
     for await (const found of readLines(join(directory, file), position)) {
-      const { row, problem } = decodeRow(found.bytes);
+      const { row, problem } = decodeRow(found.bytes, check);
       const head: ChainHead | undefined = position.head ?? (row && { seq: row.seq - 1, hash: row.prev });
       const wrong = found.terminated
         ? (problem ?? (row && head && mismatch(row, head)))

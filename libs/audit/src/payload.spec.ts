@@ -36,23 +36,23 @@ describe('canonicalJson', () => {
   it('keeps a key named __proto__ as data', () => {
     const value = JSON.parse('{"__proto__":{"admin":true}}') as JsonValue;
     expect(canonicalJson(value)).toBe('{"__proto__":{"admin":true}}');
-    expect(canonicalJson(capPayload({ value }))).toBe('{"value":{"__proto__":{"admin":true}}}');
+    expect(canonicalJson(capPayload({ value }).payload)).toBe('{"value":{"__proto__":{"admin":true}}}');
   });
 });
 
 describe('capPayload', () => {
   it('keeps a string of exactly the limit and cuts one byte more, with length and hash of the whole', () => {
     const fits = 'x'.repeat(maxStringBytes);
-    expect(capPayload({ fits })['fits']).toBe(fits);
+    expect(capPayload({ fits }).payload['fits']).toBe(fits);
     const over = `${fits}y`;
-    expect(capPayload({ over })['over']).toBe(
+    expect(capPayload({ over }).payload['over']).toBe(
       `${fits}… [truncated: ${maxStringBytes + 1} bytes, sha256 ${sha256(over)}]`,
     );
   });
 
   it('cuts between characters', () => {
     const text = `x${'😀'.repeat(maxStringBytes)}`;
-    const cut = String(capPayload({ text })['text']);
+    const cut = String(capPayload({ text }).payload['text']);
     expect(cut.isWellFormed()).toBe(true);
     expect(cut).not.toContain('\ufffd');
     expect(cut.startsWith(`x${'😀'.repeat(4_095)}…`)).toBe(true);
@@ -62,7 +62,7 @@ describe('capPayload', () => {
     const big = Array.from({ length: 40_000 }, (_, n) => n);
     const text = JSON.stringify(big);
     expect(Buffer.byteLength(text)).toBeGreaterThan(maxFieldBytes);
-    expect(capPayload({ big, small: 1 })).toEqual({
+    expect(capPayload({ big, small: 1 }).payload).toEqual({
       big: { truncated: true, bytes: text.length, sha256: sha256(text), start: text.slice(0, maxStringBytes) },
       small: 1,
     });
@@ -71,7 +71,7 @@ describe('capPayload', () => {
   it('takes what JSON cannot say, and nesting without end', () => {
     let deep: JsonValue = 1;
     for (let n = 0; n < 10_000; n += 1) deep = [deep];
-    const payload = capPayload({ deep, big: 10n, none: undefined, odd: Number.NaN, symbol: Symbol('x') });
+    const { payload } = capPayload({ deep, big: 10n, none: undefined, odd: Number.NaN, symbol: Symbol('x') });
     expect(payload).toMatchObject({ big: '10', odd: null, symbol: 'Symbol(x)' });
     expect(payload).not.toHaveProperty('none');
     expect(JSON.stringify(payload['deep'])).toBe(
@@ -83,7 +83,9 @@ describe('capPayload', () => {
     fc.assert(
       fc.property(fc.dictionary(anyText, anyJson), anyText, (payload, user) => {
         const entry = { kind: 'admin', user_id: user.toWellFormed(), agent_id: null } as const;
-        const { row, line } = sealRow({ ...entry, payload: capPayload(payload) }, beforeGenesis, 'id', 'at');
+        const capped = capPayload(payload);
+        const whole = { ...entry, payload: capped.payload };
+        const { row, line } = sealRow(whole, beforeGenesis, 'id', 'at', capped.text);
         const text = encodeRow(row);
         expect(line).toBe(text);
         expect(text.indexOf('\n')).toBe(text.length - 1);

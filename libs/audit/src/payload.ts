@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { canonicalJson, type JsonValue } from './canonical-json.js';
+import { canonicalJson, canonicalObject, type JsonValue } from './canonical-json.js';
 
 /** A longer string keeps its first bytes and gains its length and the SHA-256 of the whole. Bytes of UTF-8. */
 export const maxStringBytes = 16 * 1024;
@@ -38,32 +38,57 @@ function capValue(value: unknown, depth: number): JsonValue {
   if (typeof value !== 'object') return capString(String(value));
   if (depth >= maxPayloadDepth) return '[nested too deep]';
   if (Array.isArray(value)) return value.map((item) => capValue(item, depth + 1));
-  // fromEntries defines own properties, so a key `__proto__` is data here like any other.
-  const members: [string, JsonValue][] = Object.entries(value)
-    .filter(([, member]) => member !== undefined)
-    .map(([key, member]) => [key.toWellFormed(), capValue(member, depth + 1)]);
-  return Object.fromEntries(members);
+  const capped: Record<string, JsonValue> = {};
+  for (const [key, member] of Object.entries(value)) {
+    if (member !== undefined) setOwn(capped, key.toWellFormed(), capValue(member, depth + 1));
+  }
+  return capped;
 }
 
-/** A character of UTF-16 becomes at most six bytes (`\\u202e`): true only when there is no need to look closer. */
-function fitsFor(value: JsonValue): boolean {
-  if (typeof value === 'string') return value.length * 6 < maxFieldBytes;
-  return typeof value !== 'object' || value === null || JSON.stringify(value).length * 6 < maxFieldBytes;
+/** A key `__proto__` is data here like any other. */
+function setOwn<T>(object: Record<string, T>, key: string, value: T): void {
+  if (key !== '__proto__') object[key] = value;
+  else Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
 }
 
-function capField(value: unknown): JsonValue {
-  const capped = capValue(value, 0);
-  if (fitsFor(capped)) return capped;
-  const text = canonicalJson(capped);
+interface Field {
+  value: JsonValue;
+  /** Canonical. */
+  text: string;
+}
+
+function capField(field: unknown): Field {
+  const value = capValue(field, 0);
+  const text = canonicalJson(value);
+  // A character of UTF-16 is at most three bytes of UTF-8.
+  if (text.length * 3 <= maxFieldBytes) return { value, text };
   const bytes = Buffer.byteLength(text, 'utf8');
-  if (bytes <= maxFieldBytes) return capped;
-  return { truncated: true, bytes, sha256: sha256(text), start: startOf(text, maxStringBytes) };
+  if (bytes <= maxFieldBytes) return { value, text };
+  const cut = { truncated: true, bytes, sha256: sha256(text), start: startOf(text, maxStringBytes) };
+  return { value: cut, text: canonicalJson(cut) };
+}
+
+export interface CappedPayload {
+  payload: Record<string, JsonValue>;
+  /** Its canonical JSON, which had to be printed anyway to see whether it fits. */
+  text: string;
 }
 
 /** The payload as a row can hold it: bounded, well-formed, plain JSON. Never throws for data, however strange. */
-export function capPayload(payload: Readonly<Record<string, unknown>>): Record<string, JsonValue> {
-  const fields = Object.entries(payload).filter(([, value]) => value !== undefined);
-  const kept = fields.slice(0, maxPayloadFields).map(([key, value]) => [capString(key), capField(value)] as const);
-  const dropped = fields.length - kept.length;
-  return Object.fromEntries(dropped > 0 ? [...kept, ['dropped_fields', dropped] as const] : kept);
+export function capPayload(given: Readonly<Record<string, unknown>>): CappedPayload {
+  const payload: Record<string, JsonValue> = {};
+  const texts = new Map<string, string>();
+  let dropped = 0;
+  for (const [key, field] of Object.entries(given)) {
+    if (field === undefined) continue;
+    if (texts.size >= maxPayloadFields) dropped += 1;
+    else set(capString(key), capField(field));
+  }
+  if (dropped > 0) set('dropped_fields', capField(dropped));
+  return { payload, text: canonicalObject(texts) };
+
+  function set(key: string, { value, text }: Field): void {
+    setOwn(payload, key, value);
+    texts.set(key, text);
+  }
 }

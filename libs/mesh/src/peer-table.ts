@@ -2,7 +2,8 @@ import { isIPv6, SocketAddress, isIP } from 'node:net';
 import type { CoralError } from '@coral/errors';
 import { keyIdOf, type Clock, type KeyId } from '@coral/model';
 import { badPeer, meshPeerConflict, meshPeerGone } from './mesh.errors.js';
-import type { Peer } from './mesh.js';
+import type { Peer, WireGuardPeer } from './mesh.js';
+import { parsePrefix, prefixHolds } from './prefix.js';
 
 const keyBytes = 32;
 
@@ -79,7 +80,7 @@ export class PeerTable {
   }
 
   /** Adding a known key again moves its end and addresses; with another certificate, it cuts what the old one opened. */
-  add(given: Peer): void {
+  add(given: Peer): PeerEntry {
     const peer = checked(given);
     const certificate = certificateOf(peer);
     const previous = this.#byKey.get(peer.keyId);
@@ -106,6 +107,7 @@ export class PeerTable {
     for (const address of peer.addresses) this.#byAddress.set(address, entry);
     if (certificate !== undefined) this.#byCertificate.set(certificate, entry);
     entry.over();
+    return entry;
   }
 
   /** The peer is forgotten and its streams are cut before this returns. Unknown keys are no error. */
@@ -118,6 +120,31 @@ export class PeerTable {
 
   atAddress(address: string): PeerEntry | undefined {
     return isIP(address) === 0 ? undefined : this.#byAddress.get(canonicalAddress(address));
+  }
+
+  withKey(keyId: KeyId): PeerEntry | undefined {
+    return this.#byKey.get(keyId);
+  }
+
+  /** Who packets to this address go to: its owner, else the hub with the longest prefix around it. */
+  routeTo(address: string): PeerEntry | undefined {
+    const owner = this.atAddress(address);
+    if (owner || isIP(address) === 0) return owner;
+    let best: PeerEntry | undefined;
+    let longest = -1;
+    for (const entry of this.#byKey.values()) {
+      for (const range of entry.peer.wireguard?.allowedIps ?? []) {
+        const prefix = parsePrefix(range);
+        if (!prefix || prefix.length <= longest || !prefixHolds(prefix, address)) continue;
+        best = entry;
+        longest = prefix.length;
+      }
+    }
+    return best;
+  }
+
+  isOwnAddress(entry: PeerEntry, address: string): boolean {
+    return this.atAddress(address) === entry;
   }
 
   /** `sha256` is lower-case hex of the certificate's DER. */
@@ -153,7 +180,28 @@ function checked(peer: Peer): Peer {
   if (peer.direct && peer.direct.certificateSha256.length !== 32) {
     throw badPeer(`its certificate hash has ${peer.direct.certificateSha256.length} bytes, not 32`);
   }
+  if (peer.wireguard) checkWireGuard(peer.wireguard);
   return { ...peer, addresses: peer.addresses.map(canonicalAddress) };
+}
+
+const maxKeepaliveSeconds = 65_535;
+
+function checkWireGuard({ endpoint, allowedIps, persistentKeepaliveSeconds, presharedKey }: WireGuardPeer): void {
+  if (presharedKey && presharedKey.length !== keyBytes) {
+    throw badPeer(`its preshared key has ${presharedKey.length} bytes, not 32`);
+  }
+  for (const range of allowedIps ?? []) {
+    if (!parsePrefix(range)) throw badPeer(`${JSON.stringify(range.slice(0, 60))} is not an address range`);
+  }
+  if (endpoint) {
+    const { host, port } = endpoint;
+    if (host === '' || host.length > 253) throw badPeer('its endpoint has no host');
+    if (!Number.isInteger(port) || port < 1 || port > 65_535) throw badPeer(`its endpoint's port is ${port}`);
+  }
+  const keepalive = persistentKeepaliveSeconds ?? 0;
+  if (!Number.isInteger(keepalive) || keepalive < 0 || keepalive > maxKeepaliveSeconds) {
+    throw badPeer(`${keepalive} is not a number of seconds between keepalives`);
+  }
 }
 
 /** One text per address: `fd42::0001` and `fd42:0::1` are the same peer. */

@@ -28,3 +28,9 @@ export {
 } from './net/memory-network.js';
 export { SeededRandom } from './net/seeded-random.js';
 export { VirtualClock, type TimedPart, type VirtualClockOptions } from './net/virtual-clock.js';
+export {
+  ImpairmentProxy,
+  type Direction,
+  type ImpairmentProxyOptions,
+  type RecordedDatagram,
+} from './net/impairment-proxy.js';

@@ -2,8 +2,8 @@ import { openAuditIndex } from '@coral/audit';
 import type { AuditIndex, AuditIndexOptions } from '@coral/audit';
 import type { JsonLogger } from '../edge/json-logger.js';
 
-/** How far the index may lag behind the segments. */
-export const catchUpEveryMs = 5_000;
+/** How far the index may lag behind the segments: many rows at once cost a good deal less than few. */
+export const catchUpEveryMs = 30_000;
 
 /**
  * Keeps the DuckDB index near the segments. Nothing waits for it: the segments are the record, and an index that cannot

@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { agentIdOf, keyIdOf, parseDuration } from '@coral/model';
-import type { UserId } from '@coral/model';
+import type { AgentId, UserId } from '@coral/model';
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ControlDb } from '../control/control-db.js';
 import { LeaseRepository } from './lease.repository.js';
@@ -195,6 +196,48 @@ describe('LeaseRepository', () => {
     const held = [1, 2, 3].map((key) => leases.reserve(requestOf('alex', key)));
     for (const lease of held.slice(0, 1)) leases.markEnded(lease.agentId, 'released');
     expect(leases.reserve(requestOf('alex', 4)).userId).toBe('alex');
+  });
+
+  it('holds for granted what the table says, after any changes, refused ones and restarts', () => {
+    const said = (agentId: string): boolean =>
+      db.sql.prepare("SELECT 1 FROM leases WHERE agent_id = ? AND state = 'active'").get(agentId) !== undefined;
+    const ids = [1, 2, 3].map((key) => requestOf(`user-${key}`, key).agentId);
+    const step = fc.record({
+      key: fc.integer({ min: 1, max: 3 }),
+      act: fc.constantFrom('reserve', 'activate', 'end', 'remove', 'restart'),
+      refused: fc.boolean(),
+    });
+    const acts: Record<string, (key: number) => void> = {
+      reserve: (key) => void leases.reserve(requestOf(`user-${key}`, key)),
+      activate: (key) => void leases.activate(ids[key - 1] as AgentId),
+      end: (key) => void leases.markEnded(ids[key - 1] as AgentId, 'released'),
+      remove: (key) => leases.remove(ids[key - 1] as AgentId),
+      restart: () => reopen(),
+    };
+    let granted = 0;
+    let failed = 0;
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+        for (const id of ids) leases.remove(id);
+        for (const { key, act, refused } of steps) {
+          // The disk takes nothing for the length of this step.
+          if (refused && act !== 'restart') db.sql.exec('PRAGMA query_only = 1');
+          try {
+            acts[act]?.(key);
+          } catch {
+            failed += 1;
+          }
+          db.sql.exec('PRAGMA query_only = 0');
+          for (const id of ids) {
+            expect(leases.findAlive(id) !== undefined).toBe(said(id));
+            granted += said(id) ? 1 : 0;
+          }
+        }
+      }),
+      { numRuns: 40 },
+    );
+    expect(granted).toBeGreaterThan(0);
+    expect(failed).toBeGreaterThan(0);
   });
 
   it('is back to where it began after a thousand leases', () => {

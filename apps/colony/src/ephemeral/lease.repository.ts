@@ -1,4 +1,4 @@
-import type { StatementSync } from 'node:sqlite';
+import type { StatementResultingChanges, StatementSync } from 'node:sqlite';
 import type { AgentId, KeyId, UserId } from '@coral/model';
 import type { BootClock } from '../control/boot-clock.js';
 import type { ControlDb } from '../control/control-db.js';
@@ -40,14 +40,22 @@ export interface EndedLease extends Lease {
   endedBy: UserId | undefined;
 }
 
-/** The durable table of leases. Every change is on disk when the method returns. */
+/**
+ * The durable table of leases. Every change is on disk when the method returns.
+ *
+ * The granted ones are also kept in memory, because each call asks for its lease several times. The row stays the truth:
+ * nobody else can write the table (the control store is locked by this process), every change to a row goes through here,
+ * and after each the copy is taken from the row again, whether the change succeeded or not. Whether a lease is over is
+ * never remembered: it is asked of the clock each time.
+ */
 export class LeaseRepository {
   private readonly db: ControlDb;
   private readonly clock: BootClock;
   readonly rules: LeaseRules;
   private lastHost: number;
-  /** Asked several times in every call. */
   private readonly oneActive: StatementSync;
+  /** Of the rows that are active. */
+  private readonly granted = new Map<AgentId, Lease>();
 
   constructor(db: ControlDb, clock: BootClock, rules: LeaseRules) {
     this.db = db;
@@ -55,6 +63,7 @@ export class LeaseRepository {
     this.rules = rules;
     this.rebase();
     this.oneActive = db.sql.prepare("SELECT * FROM leases WHERE agent_id = ? AND state = 'active'");
+    for (const lease of this.select("WHERE state = 'active'")) this.granted.set(lease.agentId, Object.freeze(lease));
     this.lastHost = Number(db.sql.prepare('SELECT max(host) AS host FROM leases').get()?.['host'] ?? 0);
   }
 
@@ -87,34 +96,30 @@ export class LeaseRepository {
 
   /** False when it was ended meanwhile; then it stays so. */
   activate(agentId: AgentId): boolean {
-    return this.db.transaction(
-      () =>
-        this.db.sql.prepare("UPDATE leases SET state = 'active' WHERE agent_id = ? AND state = 'reserved'").run(agentId)
-          .changes > 0,
+    return this.change(agentId, () =>
+      this.db.sql.prepare("UPDATE leases SET state = 'active' WHERE agent_id = ? AND state = 'reserved'").run(agentId),
     );
   }
 
   /** From here on it is nobody's permission, whatever happens next. False when it was over already, or never was. */
   markEnded(agentId: AgentId, as: EndedAs, by?: UserId): boolean {
-    return this.db.transaction(
-      () =>
-        this.db.sql
-          .prepare(
-            "UPDATE leases SET state = 'ended', ended_as = ?, ended_by = ? WHERE agent_id = ? AND state <> 'ended'",
-          )
-          .run(as, by ?? null, agentId).changes > 0,
+    return this.change(agentId, () =>
+      this.db.sql
+        .prepare(
+          "UPDATE leases SET state = 'ended', ended_as = ?, ended_by = ? WHERE agent_id = ? AND state <> 'ended'",
+        )
+        .run(as, by ?? null, agentId),
     );
   }
 
   /** Forgets it, once its last audit row is durable (or its first one could not be written). */
   remove(agentId: AgentId): void {
-    this.db.transaction(() => this.db.sql.prepare('DELETE FROM leases WHERE agent_id = ?').run(agentId));
+    this.change(agentId, () => this.db.sql.prepare('DELETE FROM leases WHERE agent_id = ?').run(agentId));
   }
 
   /** The lease if it holds right now; reserved and expired ones do not. */
   findAlive(agentId: AgentId): Lease | undefined {
-    const row = this.oneActive.get(agentId) as unknown as LeaseRow | undefined;
-    const lease = row === undefined ? undefined : fromRow(row);
+    const lease = this.granted.get(agentId);
     return lease !== undefined && !isExpired(lease, this.moment()) ? lease : undefined;
   }
 
@@ -161,6 +166,18 @@ export class LeaseRepository {
     if (rows.some((row) => row.key_id === seat.keyId)) throw new KeyInUse();
     const taken = new Set(rows.map((row) => row.host).filter((host) => host !== null));
     return { ...seat, host: nextFreeHost(leaseHosts, taken, this.lastHost) };
+  }
+
+  /** True when a row was changed. */
+  private change(agentId: AgentId, write: () => StatementResultingChanges): boolean {
+    try {
+      return this.db.transaction(write).changes > 0;
+    } finally {
+      // Gone first: if the row cannot be read either, nobody holds the lease.
+      this.granted.delete(agentId);
+      const row = this.db.isOpen() ? (this.oneActive.get(agentId) as unknown as LeaseRow | undefined) : undefined;
+      if (row !== undefined) this.granted.set(agentId, Object.freeze(fromRow(row)));
+    }
   }
 
   private select(where: string, ...values: string[]): Lease[] {

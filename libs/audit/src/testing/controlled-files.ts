@@ -9,7 +9,6 @@ export type Operation =
   | 'read'
   | 'write'
   | 'truncate'
-  | 'datasync'
   | 'close';
 
 export function diskError(code: 'ENOSPC' | 'EIO' | 'EROFS'): Error {
@@ -22,9 +21,11 @@ export class ControlledFiles implements SegmentFiles {
   readonly operations: Operation[] = [];
   /** Runs before each operation; what it throws, the operation throws. */
   before: (operation: Operation, index: number) => void | Promise<void> = () => undefined;
+  /** Runs when a write has done its work and nobody was told yet. */
+  afterWrite: () => void | Promise<void> = () => undefined;
   /** A write takes at most this many bytes. */
   bytesPerWrite = Number.POSITIVE_INFINITY;
-  /** Of a write that fails, this many bytes get through first: a torn write. */
+  /** Of a write that fails, this many bytes get through first: a torn write, or one that could not be synced. */
   bytesBeforeFailure = 0;
 
   async #begin(operation: Operation): Promise<void> {
@@ -58,7 +59,6 @@ export class ControlledFiles implements SegmentFiles {
       size: () => step('size', () => file.size()),
       read: (position, length) => step('read', () => file.read(position, length)),
       truncate: (size) => step('truncate', () => file.truncate(size)),
-      datasync: () => step('datasync', () => file.datasync()),
       write: async (bytes, position) => {
         try {
           await this.#begin('write');
@@ -66,7 +66,9 @@ export class ControlledFiles implements SegmentFiles {
           await file.write(bytes.subarray(0, this.bytesBeforeFailure), position);
           throw thrown;
         }
-        return file.write(bytes.subarray(0, this.bytesPerWrite), position);
+        const written = await file.write(bytes.subarray(0, this.bytesPerWrite), position);
+        await this.afterWrite();
+        return written;
       },
       close: async () => {
         // The descriptor goes, whatever is reported.

@@ -1,4 +1,5 @@
 import type { Clock } from '@coral/model';
+import { TimeQueue } from './time-queue.js';
 
 /** What a core in test looks like to the clock. A `WireGuardDevice` and an `IpStack` fit as they are. */
 export interface TimedPart {
@@ -19,12 +20,6 @@ export interface VirtualClockOptions {
   monotonic?: number;
 }
 
-interface Task {
-  at: number;
-  order: number;
-  run: () => void;
-}
-
 /** How often one instant may be gone through before it counts as a loop that never ends. */
 export const maxTurnsPerInstant = 10_000;
 
@@ -35,8 +30,7 @@ export const maxTurnsPerInstant = 10_000;
 export class VirtualClock implements Clock {
   #wall: number;
   #monotonic: number;
-  #order = 0;
-  readonly #tasks: Task[] = [];
+  readonly #tasks = new TimeQueue<() => void>();
   readonly #parts = new Set<TimedPart>();
 
   constructor(options: VirtualClockOptions = {}) {
@@ -67,7 +61,7 @@ export class VirtualClock implements Clock {
 
   /** Runs `run` in so many milliseconds, even 0 of them: never before the caller returns. */
   after(milliseconds: number, run: () => void): void {
-    this.#push({ at: this.#monotonic + Math.max(0, milliseconds), order: (this.#order += 1), run });
+    this.#tasks.push(this.#monotonic + Math.max(0, milliseconds), run);
   }
 
   /** Goes on for so many milliseconds, whether something happens in them or not. */
@@ -100,7 +94,7 @@ export class VirtualClock implements Clock {
 
   /** When something happens next, monotonic; `Infinity` when nothing will. */
   nextAt(): number {
-    let next = this.#tasks[0]?.at ?? Infinity;
+    let next = this.#tasks.nextAt;
     for (const part of this.#parts) next = Math.min(next, part.nextTimerAt());
     return next;
   }
@@ -127,12 +121,14 @@ export class VirtualClock implements Clock {
   }
 
   #turn(): void {
-    const before = this.#order;
     // Only what was there when the turn began: what it adds at the same instant is the next turn's.
-    for (let task = this.#tasks[0]; task && task.at <= this.#monotonic && task.order <= before; task = this.#tasks[0]) {
-      this.#pop();
-      task.run();
-    }
+    const before = this.#tasks.order;
+    for (
+      let due = this.#tasks.takeDue(this.#monotonic, before);
+      due;
+      due = this.#tasks.takeDue(this.#monotonic, before)
+    )
+      due.item();
     for (const part of this.#parts) if (part.nextTimerAt() <= this.#monotonic) part.onTimer();
     this.#finishTurn();
   }
@@ -143,36 +139,4 @@ export class VirtualClock implements Clock {
       part.endOfTurn?.();
     }
   }
-
-  #push(task: Task): void {
-    const heap = this.#tasks;
-    let at = heap.push(task) - 1;
-    for (; at > 0;) {
-      const up = (at - 1) >> 1;
-      if (!isBefore(task, heap[up]!)) break;
-      heap[at] = heap[up]!;
-      at = up;
-    }
-    heap[at] = task;
-  }
-
-  #pop(): void {
-    const heap = this.#tasks;
-    const last = heap.pop();
-    if (!last || heap.length === 0) return;
-    let at = 0;
-    for (;;) {
-      let down = 2 * at + 1;
-      if (down >= heap.length) break;
-      if (down + 1 < heap.length && isBefore(heap[down + 1]!, heap[down]!)) down += 1;
-      if (!isBefore(heap[down]!, last)) break;
-      heap[at] = heap[down]!;
-      at = down;
-    }
-    heap[at] = last;
-  }
-}
-
-function isBefore(one: Task, other: Task): boolean {
-  return one.at < other.at || (one.at === other.at && one.order < other.order);
 }

@@ -1,6 +1,14 @@
 import { xchacha20poly1305 } from '@noble/ciphers/chacha.js';
 import type { Clock } from '@coral/model';
-import { COOKIE_LIFETIME_MS, COOKIE_REPLY_BYTES, KEY_BYTES, MAC_BYTES, MESSAGE_COOKIE_REPLY } from '../constants.js';
+import {
+  COOKIE_LIFETIME_MS,
+  COOKIE_REPLY_BYTES,
+  INITIATION_BYTES,
+  KEY_BYTES,
+  MAC_BYTES,
+  MESSAGE_COOKIE_REPLY,
+  RESPONSE_BYTES,
+} from '../constants.js';
 import type { LocalIdentity } from '../noise/identity.js';
 import type { RandomBytes } from '../noise/random.js';
 import { sourceBytes, type Endpoint } from './endpoint.js';
@@ -10,10 +18,10 @@ const nonceAt = 8;
 const nonceBytes = 24;
 const sealedAt = nonceAt + nonceBytes;
 const senderAt = 4;
+const zeroMac = Buffer.alloc(MAC_BYTES);
 
 /**
- * The responder's side of mac1, mac2 and cookies (whitepaper §5.3, §5.4.4, §5.4.7). Messages given to it have the exact
- * length of their type. The secret behind the cookies lives 120 s, so a cookie is good for up to that long.
+ * The responder's side of mac1, mac2 and cookies (whitepaper §5.3, §5.4.4, §5.4.7). The secret behind the cookies lives 120 s, so a cookie is good for up to that long.
  */
 export class CookieChecker {
   readonly #local: LocalIdentity;
@@ -30,14 +38,17 @@ export class CookieChecker {
 
   /** First of all checks: the sender knows whom it talks to. Nothing is computed or answered for a message without. */
   hasValidMac1(message: Buffer): boolean {
+    if (!hasMacs(message)) return false;
     const at = mac1At(message);
     return macEquals(message, at, mac(this.#local.mac1Key, message.subarray(0, at)));
   }
 
   /** Asked under load only: the sender gets answers at the address it writes from. */
   hasValidMac2(message: Buffer, from: Endpoint): boolean {
-    if (!this.#secret || this.#clock.monotonic() >= this.#secretUntil) return false;
+    if (!hasMacs(message) || !this.#secret || this.#clock.monotonic() >= this.#secretUntil) return false;
     const at = mac2At(message);
+    // What everybody without a cookie sends, and most of a flood: not worth two macs to see that it is wrong.
+    if (macEquals(message, at, zeroMac)) return false;
     return macEquals(message, at, mac(this.#cookieFor(this.#secret, from), message.subarray(0, at)));
   }
 
@@ -71,4 +82,9 @@ export class CookieChecker {
   #cookieFor(secret: Buffer, from: Endpoint): Uint8Array {
     return mac(secret, sourceBytes(from)).subarray(0, MAC_BYTES);
   }
+}
+
+/** Only these two messages end in macs; nothing is read from one of another length. */
+function hasMacs(message: Buffer): boolean {
+  return message.length === INITIATION_BYTES || message.length === RESPONSE_BYTES;
 }

@@ -1,8 +1,11 @@
-/** Where a peer is. udp: `address` is the IP text. ws: `address` is the random id of the connection (16 hex bytes), port 0. */
+/**
+ * Where a peer is. udp: `address` is the IP text, `port` its port. ws: `address` is the random id of the connection (16 bytes
+ * as hex), `port` 0. Endpoints are values: nobody changes one.
+ */
 export interface Endpoint {
-  carrier: 'udp' | 'ws';
-  address: string;
-  port: number;
+  readonly carrier: 'udp' | 'ws';
+  readonly address: string;
+  readonly port: number;
 }
 
 /** The bytes a cookie is bound to. Only the end that made the cookie reads them again, so the text will do. */

@@ -27,7 +27,9 @@ import { keyPairFrom, type KeyPair } from './x25519.js';
  * checked before (`CookieChecker.hasValidMac1`): a DH for every stranger's datagram is what mac1 is there to prevent.
  */
 
-const start = SymmetricState.start(noiseName, Buffer.from('WireGuard v1 zx2c4 Jason@zx2c4.com', 'latin1'));
+const prologue = Buffer.from('WireGuard v1 zx2c4 Jason@zx2c4.com', 'latin1');
+/** Made with the first handshake, not at import: where OpenSSL has no BLAKE2s, `localIdentity` is to say so. */
+let start: SymmetricState | undefined;
 const nothing = Buffer.alloc(0);
 
 const senderAt = 4;
@@ -61,7 +63,7 @@ export class InitiatorHandshake {
     const message = Buffer.alloc(INITIATION_BYTES);
     message[0] = MESSAGE_INITIATION;
     message.writeUInt32LE(o.localIndex, senderAt);
-    this.#sent = writeFirst(start, local, remote, this.#ephemeral, o.timestamp, message, initiationNoiseAt);
+    this.#sent = writeFirst(startState(), local, remote, this.#ephemeral, o.timestamp, message, initiationNoiseAt);
     if (!this.#sent) throw badWireGuardKey('public_key', 'it is a point of low order');
     setMac1(message, remote.mac1Key);
     this.message = message;
@@ -127,7 +129,7 @@ export function openInitiation(
   lookup: (publicKey: Buffer) => RemoteIdentity | undefined,
 ): OpenedInitiation | undefined {
   if (!looksLike(message, MESSAGE_INITIATION, INITIATION_BYTES)) return undefined;
-  const read = readFirst(start, local, message.subarray(initiationNoiseAt, initiationNoiseEnd), lookup);
+  const read = readFirst(startState(), local, message.subarray(initiationNoiseAt, initiationNoiseEnd), lookup);
   return read && new OpenedInitiation(read, message.readUInt32LE(senderAt));
 }
 
@@ -156,6 +158,11 @@ export function answerInitiation(
 /** Exact length, type, and the three reserved bytes zero. */
 function looksLike(message: Buffer, type: number, length: number): boolean {
   return message.length === length && message.readUInt32LE(0) === type;
+}
+
+function startState(): SymmetricState {
+  start ??= SymmetricState.start(noiseName, prologue);
+  return start;
 }
 
 function freshKeyPair(random: RandomBytes): KeyPair {

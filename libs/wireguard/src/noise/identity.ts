@@ -1,6 +1,7 @@
 import { type KeyObject } from 'node:crypto';
 import { KEY_BYTES } from '../constants.js';
 import { hashBoth } from './kdf.js';
+import { requireWireGuardCrypto } from './crypto-check.js';
 import { badWireGuardKey } from './key.errors.js';
 import { importPublicKey, keyPairFrom, sharedSecret } from './x25519.js';
 
@@ -29,9 +30,13 @@ export interface RemoteIdentity {
 const mac1Label = Buffer.from('mac1----', 'latin1');
 const cookieLabel = Buffer.from('cookie--', 'latin1');
 
-/** Throws `bad_wireguard_key` unless given 32 bytes that are not all zero. They are read, not kept, not wiped. */
+/**
+ * Throws `bad_wireguard_key` unless given 32 bytes that are not all zero, `wireguard_crypto_missing` where OpenSSL is
+ * restricted. The bytes are read, not kept, not wiped.
+ */
 export function localIdentity(privateKey: Uint8Array): LocalIdentity {
   checkLength('private_key', privateKey);
+  requireWireGuardCrypto();
   // Every 32 bytes are a private key after clamping; all zero is a key somebody forgot to fill in.
   if (isZero(privateKey)) throw badWireGuardKey('private_key', 'it is all zero');
   const pair = keyPairFrom(privateKey);

@@ -19,16 +19,20 @@ const nothing = Buffer.alloc(0);
 const one = Buffer.of(1);
 const chained = Buffer.alloc(longestInput);
 
+/** For what is public, the transcript of a handshake. By way of a string, which takes half as long as a Buffer of its own. */
 export function hash(data: Uint8Array): Buffer {
-  return digest(algorithm, data, 'buffer');
+  return Buffer.from(digest(algorithm, data, 'binary'), 'binary');
 }
 
 /** BLAKE2s of both, one after the other. */
 export function hashBoth(first: Buffer, second: Buffer): Buffer {
-  return digest(algorithm, Buffer.concat([first, second]), 'buffer');
+  return hash(Buffer.concat([first, second]));
 }
 
-/** `key` of at most 64 bytes, `input` of at most 33: all a handshake has. */
+/**
+ * `key` of at most 64 bytes, `input` of at most 33: all a handshake has. What is secret stands in Buffers only: a string
+ * could not be wiped.
+ */
 export function hmac(key: Uint8Array, input: Uint8Array): Buffer {
   const padded = innerOf[input.length];
   if (!padded || key.length > blockBytes) throw new RangeError('HMAC-BLAKE2s here is for keys and hashes only.');

@@ -26,20 +26,15 @@ import {
   meshNotListening,
   meshPortTaken,
   meshUnknownPeer,
-} from './mesh.errors.js';
-import type { Mesh, MeshListener, MeshSocket, Peer } from './mesh.js';
-import { PeerTable } from './peer-table.js';
+} from '../mesh.errors.js';
+import type { Mesh, MeshListener, MeshSocket, Peer } from '../mesh.js';
+import { defaultDialTimeoutMs, firstDynamicPort, lastPort, sweepEveryMs } from '../mesh.limits.js';
+import { PeerTable } from '../peer-table.js';
 
-export const defaultDialTimeoutMs = 10_000;
 /** A stranger has this long to finish the TLS handshake. */
 export const directHandshakeTimeoutMs = 10_000;
 /** Streams and handshakes at once; more are dropped unheard. */
 export const maxDirectConnections = 4_096;
-/** Expired peers' idle streams are cut at least this often, clock jumps included. Live ones are checked on every byte. */
-export const sweepEveryMs = 500;
-/** Where `listen(0)` looks for a free mesh port (RFC 6335's dynamic ports). */
-const firstDynamicPort = 49_152;
-const lastPort = 65_535;
 
 /** Why somebody was turned away before any byte went up. */
 export type RefusalReason = 'unknown_peer' | 'expired_peer' | 'no_certificate' | 'no_listener' | 'bad_handshake';

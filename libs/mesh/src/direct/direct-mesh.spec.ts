@@ -6,8 +6,8 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
 import { keyIdOf, systemClock } from '@coral/model';
 import { openDirectMesh, type DirectMesh, type DirectMeshOptions } from './direct-mesh.js';
-import { meshContract, type MeshPair } from './mesh.contract.js';
-import type { MeshSocket, Peer } from './mesh.js';
+import { meshContract, type MeshPair } from '../mesh.contract.js';
+import type { MeshSocket, Peer } from '../mesh.js';
 
 type Certificate = Awaited<ReturnType<typeof newSelfSigned>>;
 const colonyAddress = '10.137.0.1';

@@ -3,9 +3,9 @@ import type { TLSSocket } from 'node:tls';
 import type { CoralError } from '@coral/errors';
 import type { KeyId } from '@coral/model';
 import { endFrame, frameHeader, FrameReader, maxFrameBytes } from './direct-frames.js';
-import { meshPeerGone } from './mesh.errors.js';
-import type { MeshSocket } from './mesh.js';
-import type { PeerEntry } from './peer-table.js';
+import { meshPeerGone } from '../mesh.errors.js';
+import type { MeshSocket } from '../mesh.js';
+import type { PeerEntry } from '../peer-table.js';
 
 /**
  * One stream of the driver `direct`. A pure JavaScript Duplex around the TLS socket, on purpose: http2 would take a

@@ -2,8 +2,8 @@ import { connect } from 'node:tls';
 import type { CoralError } from '@coral/errors';
 import { DirectSocket } from './direct-socket.js';
 import { accepted, alpnFor, certificateHash, parseEndpoint, tlsOptions } from './direct-wire.js';
-import { meshDialCancelled, meshDialTimeout, meshRefused, meshUnknownPeer, meshUnreachable } from './mesh.errors.js';
-import type { PeerEntry } from './peer-table.js';
+import { meshDialCancelled, meshDialTimeout, meshRefused, meshUnknownPeer, meshUnreachable } from '../mesh.errors.js';
+import type { PeerEntry } from '../peer-table.js';
 
 export interface DirectIdentity {
   keyPem: string;

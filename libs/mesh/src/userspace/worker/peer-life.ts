@@ -1,0 +1,167 @@
+import type { Clock } from '@coral/model';
+import type { IpStack } from '@coral/tcp';
+import type { DeviceEvent, WireGuardDevice } from '@coral/wireguard';
+import type { ForwardingPolicy } from '../../hub/forwarding.js';
+import type { RevocationView } from '../peer-slots.js';
+import type { FromWorker, Outbox, PeerMessage, WorkerEvent, WorkerPeerStatus } from '../protocol.js';
+import { formatEndpoint } from './carrier.js';
+import { Names } from './names.js';
+import type { RelayCarrier } from './relay-carrier.js';
+import type { WorkerPeer, WorkerPeers } from './worker-peers.js';
+
+/** The device is a second line behind the gates here: this long after the end, so that RSTs still go out. */
+export const lastWordsMs = 1_000;
+
+export interface PeerLifeParts {
+  outbox: Outbox<FromWorker>;
+  clock: Clock;
+  peers: WorkerPeers;
+  revocations: RevocationView;
+  device: WireGuardDevice;
+  stack: IpStack;
+  policy: ForwardingPolicy | undefined;
+  relay: RelayCarrier;
+  /** Something is to be sent: a turn has to follow. */
+  wake(): void;
+}
+
+/** How peers come to and go from the worker: added, moved, renewed, revoked, over. */
+export class PeerLife {
+  readonly #parts: PeerLifeParts;
+  readonly #names: Names;
+
+  constructor(parts: PeerLifeParts) {
+    this.#parts = parts;
+    this.#names = new Names({
+      found: (peer, address, port) => this.#setEndpoint(peer, address, port),
+      unresolved: (peer, host, problem) => {
+        this.#event({ kind: 'endpoint_unresolved', slot: peer.slot, host, problem });
+        parts.wake();
+      },
+    });
+  }
+
+  /** Ends whoever has been revoked or is over. Asked before every packet and message, so it costs two comparisons. */
+  check(): void {
+    const { peers, revocations } = this.#parts;
+    if (revocations.hasNews()) {
+      for (const peer of [...peers.all()]) {
+        if (revocations.isRevoked(peer.slot)) this.#end(peer, 'it was removed from the mesh');
+      }
+    }
+    if (!peers.anyOver()) return;
+    const problem = 'its time on the mesh is over';
+    for (const peer of peers.over()) {
+      this.#end(peer, problem);
+      this.#parts.outbox.add({ type: 'peer_ended', slot: peer.slot, problem });
+    }
+  }
+
+  put(message: PeerMessage): void {
+    const { device, outbox, peers, policy, revocations } = this.#parts;
+    const { slot } = message;
+    const known = peers.atSlot(slot);
+    // Revoked while this was on its way: its removal follows.
+    if (revocations.isRevoked(slot)) return;
+    try {
+      const added = device.addPeer({
+        publicKey: message.publicKey,
+        presharedKey: message.presharedKey,
+        allowedIps: message.allowedIps ?? message.addresses,
+        persistentKeepaliveSeconds: message.keepaliveSeconds,
+        expiresAt: Number.isFinite(message.expiresAt) ? message.expiresAt + lastWordsMs : undefined,
+      });
+      const peer = peers.put(message, added);
+      policy?.addPeer(slot, message.addresses);
+      this.#names.use(peer);
+    } catch (error) {
+      if (known) this.#end(known, 'its new settings cannot be used');
+      outbox.add({ type: 'peer_refused', slot, problem: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  remove(slot: number): void {
+    const peer = this.#parts.peers.atSlot(slot);
+    if (peer) this.#end(peer, 'it was removed from the mesh');
+    this.#parts.outbox.add({ type: 'slot_free', slot });
+  }
+
+  /** It did not answer where it was looked for. */
+  silent(peer: WorkerPeer): void {
+    this.#names.next(peer);
+  }
+
+  onDeviceEvent(event: DeviceEvent): void {
+    const peer = this.#parts.peers.ofDevice(event.peer);
+    if (!peer) return;
+    const { slot } = peer;
+    const { endpoint } = peer.device;
+    if ((event.kind === 'handshake' || event.kind === 'roamed') && endpoint?.carrier === 'ws') {
+      this.#parts.outbox.add({ type: 'relay_bound', id: endpoint.address, slot });
+    }
+    if (event.kind === 'handshake') {
+      this.#event({ kind: 'handshake', slot, endpoint: endpoint && formatEndpoint(endpoint) });
+    } else if (event.kind === 'roamed') {
+      this.#event({
+        kind: 'roamed',
+        slot,
+        from: event.from && formatEndpoint(event.from),
+        to: formatEndpoint(event.to),
+      });
+    } else if (event.kind === 'gave_up') {
+      this.#names.next(peer);
+      this.#event({ kind: 'gave_up', slot });
+    } else if (event.kind === 'key_shared') {
+      const [one, other] = event.endpoints;
+      this.#event({ kind: 'key_shared', slot, endpoints: [formatEndpoint(one), formatEndpoint(other)] });
+    }
+  }
+
+  status(): WorkerPeerStatus[] {
+    return [...this.#parts.peers.all()].map(({ slot, device, streams }) => ({
+      slot,
+      carrier: device.endpoint?.carrier,
+      endpoint: device.endpoint && formatEndpoint(device.endpoint),
+      lastHandshakeAt: device.lastHandshakeAt,
+      rxBytes: device.rxBytes,
+      txBytes: device.txBytes,
+      streams: streams.size,
+    }));
+  }
+
+  /** RSTs for its streams, then nothing: keys wiped, addresses and forwarding gone. */
+  #end(peer: WorkerPeer, problem: string): void {
+    const { device, peers, policy, relay, stack } = this.#parts;
+    peers.remove(peer);
+    policy?.removePeer(peer.slot);
+    if (peer.streams.size > 0) {
+      this.#allowLastWords(peer);
+      for (const stream of [...peer.streams]) stream.cut(problem);
+      stack.endOfTurn();
+    }
+    for (const address of peer.settings.addresses) stack.cutPeer(address);
+    const { endpoint } = peer.device;
+    device.removePeer(peer.publicKey);
+    if (endpoint?.carrier === 'ws') relay.cut(endpoint.address);
+  }
+
+  /** After a jump of the clock the device would take the peer for long gone. */
+  #allowLastWords({ publicKey, settings }: WorkerPeer): void {
+    const { clock, device } = this.#parts;
+    const allowedIps = settings.allowedIps ?? settings.addresses;
+    device.addPeer({ publicKey, allowedIps, persistentKeepaliveSeconds: 0, expiresAt: clock.now() + lastWordsMs });
+  }
+
+  #setEndpoint(peer: WorkerPeer, address: string, port: number): void {
+    const { device, peers, wake } = this.#parts;
+    if (peers.atSlot(peer.slot) !== peer) return;
+    device.setEndpoint(peer.device, { carrier: 'udp', address, port });
+    // Whoever waits for this peer should not wait for a timer besides.
+    if (peer.streams.size > 0) device.initiate(peer.device);
+    wake();
+  }
+
+  #event(event: WorkerEvent): void {
+    this.#parts.outbox.add({ type: 'event', event });
+  }
+}
