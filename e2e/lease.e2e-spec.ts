@@ -81,7 +81,7 @@ describe('a lease', () => {
       expect(wireguardConfig).toContain(`Address = ${mesh?.addressV4}/32, ${mesh?.addressV6}/128\n`);
       expect(wireguardConfig).toContain(`[Peer]\nPublicKey = ${mesh?.colonyPublicKey.toString('base64')}\n`);
       expect(wireguardConfig).toContain('AllowedIPs = 10.137.0.0/16, fd42:c0a1::/48\n');
-      expect(wireguardConfig).toContain(`Endpoint = ${colony.ready.endpoint}\n`);
+      expect(wireguardConfig).toContain(`Endpoint = ${mesh?.endpoint}\n`);
     }
     expect(mine.mesh?.addressV4).not.toBe(theirs.mesh?.addressV4);
   });

@@ -68,8 +68,7 @@ function rangeField(planWith: (range: string) => AddressPlan): z.ZodType<string,
   });
 }
 
-/** UDP of the mesh, and TCP of everything else. */
-const usualPort = 41_820;
+const anyLoopbackPort: Endpoint = { host: '127.0.0.1', port: 0 };
 const usualV4 = '10.137.0.0/16';
 const usualV6 = 'fd42:c0a1::/48';
 
@@ -189,8 +188,7 @@ export const colonyConfigSchema = z
         ipv6: rangeField((range) => new AddressPlan(usualV4, range)).prefault(usualV6),
       })
       .transform((mesh, ctx) => {
-        const listen = mesh.listen ?? { host: '127.0.0.1', port: mesh.driver === 'direct' ? 0 : usualPort };
-        if (mesh.driver === 'direct' && !isLoopback(listen.host)) {
+        if (mesh.driver === 'direct' && mesh.listen !== undefined && !isLoopback(mesh.listen.host)) {
           const message = 'the mesh driver direct stays on this machine; use 127.0.0.1';
           ctx.addIssue({ code: 'custom', path: ['listen'], message });
         }
@@ -198,7 +196,7 @@ export const colonyConfigSchema = z
           const message = 'has no meaning with the mesh driver direct';
           ctx.addIssue({ code: 'custom', path: ['endpoint'], message });
         }
-        return { ...mesh, listen };
+        return mesh;
       })
       .prefault({}),
     policy_file: pathField().prefault('policy.yaml'),
@@ -245,8 +243,9 @@ export const colonyConfigSchema = z
 type Written = z.output<typeof colonyConfigSchema>;
 
 /** colony.yaml, checked, with every default; paths are absolute. Frozen. */
-export interface ColonyConfig extends Omit<Written, 'data_dir' | 'ai' | 'llm' | 'genkit'> {
+export interface ColonyConfig extends Omit<Written, 'data_dir' | 'mesh' | 'ai' | 'llm' | 'genkit'> {
   data_dir: string;
+  mesh: Written['mesh'] & { listen: Endpoint };
 }
 
 /** Reads colony.yaml once, at start. `env` is asked for `CORAL_HOME` and `HOME` only, and only without `data_dir`. */
@@ -258,8 +257,11 @@ export async function loadColonyConfig(file: string, env: NodeJS.ProcessEnv): Pr
 export function parseColonyConfig(text: string, file: string, env: NodeJS.ProcessEnv): ColonyConfig {
   const { ai: _ai, llm: _llm, genkit: _genkit, ...written } = parseYaml(text, file, colonyConfigSchema);
   const folder = dirname(resolve(file));
+  const { mesh } = written;
   return deepFreeze({
     ...written,
+    // One address for both: what is TCP there is TLS, what is UDP is WireGuard.
+    mesh: { ...mesh, listen: mesh.listen ?? (mesh.driver === 'direct' ? anyLoopbackPort : written.listen) },
     data_dir: written.data_dir === undefined ? defaultDataDirectory(file, env) : resolve(folder, written.data_dir),
     policy_file: resolve(folder, written.policy_file),
   });
