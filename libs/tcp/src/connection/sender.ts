@@ -514,7 +514,12 @@ export class Sender {
 
   private transmitAgain(segment: SentSegment, now: number): void {
     const length = segment.end - segment.start - (segment.fin ? 1 : 0);
-    const timestamp = this.sink.sendData(segment.start, length, segment.fin, segment.end > this.lastPosition);
+    const timestamp = this.sink.sendData(
+      segment.start,
+      length,
+      segment.fin,
+      length > 0 && segment.end > this.lastPosition,
+    );
     const wasLost = segment.state === LOST;
     this.board.resent(segment, now, timestamp);
     if (wasLost && this.undo !== undefined) this.undo.timestamp ??= timestamp;
@@ -537,7 +542,7 @@ export class Sender {
       return false;
     }
     const start = this.next;
-    const timestamp = this.sink.sendData(start, length, fin, length === available);
+    const timestamp = this.sink.sendData(start, length, fin, length > 0 && length === available);
     if (!this.outstanding) this.timers.stalledSince = Math.min(this.timers.stalledSince, now);
     this.next = start + size;
     this.board.add(start, this.next, fin, now, timestamp);
