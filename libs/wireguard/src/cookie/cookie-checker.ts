@@ -21,7 +21,8 @@ const senderAt = 4;
 const zeroMac = Buffer.alloc(MAC_BYTES);
 
 /**
- * The responder's side of mac1, mac2 and cookies (whitepaper §5.3, §5.4.4, §5.4.7). The secret behind the cookies lives 120 s, so a cookie is good for up to that long.
+ * The responder's side of mac1, mac2 and cookies (whitepaper §5.3, §5.4.4, §5.4.7). The secret behind the cookies lives
+ * 120 s, so a cookie is good for up to that long.
  */
 export class CookieChecker {
   readonly #local: LocalIdentity;
