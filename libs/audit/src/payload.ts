@@ -56,6 +56,7 @@ function textAsItIs(payload: Readonly<Record<string, unknown>>): string | undefi
   if (keys.length > maxPayloadFields) return undefined;
   let text = '';
   for (const key of keys.sort()) {
+    if (payload[key] === undefined) continue;
     const field = fits(key) ? valueAsItIs(payload[key], 0) : undefined;
     // A character of UTF-16 is at most three bytes of UTF-8.
     if (field === undefined || field.length * 3 > maxFieldBytes) return undefined;
@@ -117,7 +118,7 @@ export interface CappedPayload {
 
 /**
  * The payload as a row can hold it: bounded, well-formed, plain JSON. Never throws for data, however strange. What needs no
- * change is not copied: it must not be changed afterwards.
+ * change is not copied: it must not be changed afterwards. Undefined fields are absent.
  */
 export function capPayload(given: Readonly<Record<string, unknown>>): CappedPayload {
   const text = textAsItIs(given);
