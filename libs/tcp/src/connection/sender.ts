@@ -334,7 +334,11 @@ export class Sender {
   private countDuplicates(advanced: boolean, duplicate: boolean): number {
     if (advanced) {
       this.duplicateAcks = 0;
-      if (this.phase === 'recovery' && this.board.head !== undefined) this.board.markLost(this.board.head);
+      if (this.phase === 'recovery' && this.board.head !== undefined) {
+        // A partial ACK (RFC 6582 §3.2): the next one is missing too, and goes out at once.
+        this.board.markLost(this.board.head);
+        this.force = true;
+      }
       return 0;
     }
     if (!duplicate || this.board.empty) return 0;
@@ -402,7 +406,7 @@ export class Sender {
     this.times.backOff();
     this.timers.armRto(now, this.times);
     this.timers.reorderAt = Infinity;
-    if (this.timers.timeouts >= this.limits.blackHoleTimeouts) this.suspectBlackHole(head);
+    if (this.timers.timeouts >= this.limits.blackHoleTimeouts && this.window > 0) this.suspectBlackHole(head);
   }
 
   private suspectBlackHole(head: SentSegment): void {
