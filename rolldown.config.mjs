@@ -11,6 +11,7 @@ export default {
     colony: 'apps/colony/src/main.ts',
     agent: 'apps/agent/src/main.ts',
     'sql-cage': 'libs/sql-gate/src/cage-child.ts',
+    'mesh-worker': 'libs/mesh/src/userspace/worker/main.ts',
     demo: 'scripts/demo/main.ts',
     'cli/coral': 'apps/cli/src/coral.ts',
     ...Object.fromEntries(entries(commands, 'apps/cli/src/', 'cli/')),

@@ -12,7 +12,6 @@ import { byteStream, sha256OfStream } from './support/kernel-peer.js';
 import { KernelSide } from './support/kernel-side.js';
 import { NetworkNamespace, runHere } from './support/network-namespace.js';
 import { describeInterop } from './support/requirements.js';
-import { nobody, spawnUnprivileged } from './support/unprivileged.js';
 import { WireGuardGo } from './support/wireguard-go.js';
 
 const support = (file: string): string => fileURLToPath(new URL(`support/${file}`, import.meta.url));
@@ -137,22 +136,6 @@ describeInterop('the rigs of the mesh', () => {
     relay.close();
     await there.stop();
     expect(await right.run('ip', ['-br', 'link'])).not.toContain('wg0');
-  });
-
-  it('what runs unprivileged is nobody, without capabilities, and can write nowhere', async () => {
-    const child = spawnUnprivileged(support('privileges-probe.ts'));
-    child.stdin.end();
-    const [said, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
-    expect(errors).toBe('');
-    const none = '0000000000000000';
-    expect(JSON.parse(said)).toEqual({
-      uid: nobody,
-      gid: nobody,
-      groups: [nobody],
-      capabilities: [none, none, none, none, none],
-      noNewPrivileges: '1',
-      writes: ['EROFS', 'EROFS', 'EROFS', 'EROFS'],
-    });
   });
 });
 

@@ -87,7 +87,7 @@ describeInterop('our WireGuard and wireguard-go', () => {
     expect(ours.handshakes()).toEqual([]);
   });
 
-  it('a peer removed over there gets no answer from that moment; one removed here does not even answer handshakes', async () => {
+  it('a peer removed over there gets no answer from that moment; one removed here hears nothing', async () => {
     const { ours, inner } = await join({ speaksFirst: 'ours' });
     expect(await ours.ping(inner.v4, foreignInner.v4)).toBe(true);
     await foreign.go.removePeer(ours.publicKey);
@@ -107,7 +107,8 @@ describeInterop('our WireGuard and wireguard-go', () => {
     const { ours, inner } = await join({ speaksFirst: 'ours' });
     expect(await ours.ping(inner.v4, foreignInner.v4)).toBe(true);
     const replies = ours.replies.length;
-    // One we do not own: wireguard-go drops the request. Its reply would come back through this tunnel, were it allowed.
+    // One we do not own: wireguard-go drops the request. Its reply would come back through this tunnel, were it
+    // allowed.
     expect(await ours.ping('10.77.0.250', foreignInner.v4, 500)).toBe(false);
     expect(ours.replies).toHaveLength(replies);
 

@@ -9,8 +9,8 @@ const seconds = 200;
 const renewal = { from: 119_000, to: 126_000 };
 
 /**
- * In real time, because that is what the other end counts in. Both ways at once, over one wireguard-go: it takes 200 s, and
- * nearly all of that is waiting.
+ * In real time, because that is what the other end counts in. Both ways at once, over one wireguard-go: it takes 200 s,
+ * and nearly all of that is waiting.
  */
 describeInterop('200 s of one ping a second against wireguard-go', () => {
   let foreign: Foreign;
@@ -81,7 +81,7 @@ describeInterop('200 s of one ping a second against wireguard-go', () => {
       expect((second ?? 0) - (first ?? 0)).toBeLessThan(renewal.to);
     });
 
-    it('takes another session into use: its index changes with the renewal, and the old one is not spoken to again', () => {
+    it('takes the new session into use: the index changes with it, the old one is not spoken to again', () => {
       for (const { ours } of [weStart, theyStart]) {
         const renewed = ours.handshakes()[1]?.at ?? Infinity;
         const indexes = (from: number, to: number): Set<number> =>

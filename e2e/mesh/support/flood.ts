@@ -25,8 +25,9 @@ socket.bind(0, () => {
 `;
 
 /**
- * The same datagram again and again from one port, until it is stopped. In bursts, each longer than the line of handshakes
- * that means load: both ends stay under load, and between two bursts an honest datagram finds room in the socket.
+ * The same datagram again and again from one port, until it is stopped. In bursts, each longer than the line of
+ * handshakes that means load: both ends stay under load, and between two bursts an honest datagram finds room in the
+ * socket.
  */
 export class Flood {
   readonly #worker: Worker;

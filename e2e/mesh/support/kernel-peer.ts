@@ -197,7 +197,8 @@ function obey(order: KernelOrder): void {
   }
 }
 
-if (import.meta.main) {
+// Not where another program has this file bundled into it.
+if (import.meta.main && import.meta.filename.endsWith('kernel-peer.ts')) {
   const orders = createInterface({ input: process.stdin });
   orders.on('line', (line) => obey(JSON.parse(line) as KernelOrder));
   orders.on('close', () => process.exit(0));

@@ -34,7 +34,7 @@ export class KernelStage {
   readonly namespace: NetworkNamespace;
   readonly kernel: KernelSide;
   readonly foreign: WireGuardGo;
-  readonly #publicKey: Buffer;
+  readonly publicKey: Buffer;
   #joined = 0;
 
   static async start(): Promise<KernelStage> {
@@ -51,7 +51,7 @@ export class KernelStage {
     this.namespace = namespace;
     this.foreign = foreign;
     this.kernel = new KernelSide(namespace);
-    this.#publicKey = publicKey;
+    this.publicKey = publicKey;
   }
 
   /** A new endpoint with keys and addresses of its own; the handshake is made by the first packet or by `shakeHands`. */
@@ -75,7 +75,7 @@ export class KernelStage {
       allowedIps: [`${inner.v4}/32`, `${inner.v6}/128`],
     });
     ours.addPeer({
-      publicKey: this.#publicKey,
+      publicKey: this.publicKey,
       presharedKey,
       allowedIps: [`${kernelInner.v4}/32`, `${kernelInner.v6}/128`],
       endpoint: { carrier: 'udp', address: proxy?.host ?? target.host, port: proxy?.port ?? target.port },

@@ -48,8 +48,8 @@ export class Foreign {
   }
 
   /**
-   * A device of ours and wireguard-go, each knowing the other. Only the end that `speaksFirst` is told where the other one
-   * is: so only it can start the handshake.
+   * A device of ours and wireguard-go, each knowing the other. Only the end that `speaksFirst` is told where the other
+   * one is: so only it can start the handshake.
    */
   async join(o: {
     speaksFirst: 'ours' | 'foreign';
@@ -81,8 +81,8 @@ export class Foreign {
   }
 
   /**
-   * `ping` from the kernel behind wireguard-go until `count` were answered, at the latest until the deadline. Not by `-W`:
-   * that waits for two round trips only, which a busy machine can take away from us.
+   * `ping` from the kernel behind wireguard-go until `count` were answered, at the latest until the deadline. Not by
+   * `-W`: that waits for two round trips only, which a busy machine can take away from us.
    */
   async ping(address: string, count: number, o: PingOptions = {}): Promise<PingResult> {
     const { intervalSeconds = 0.2, deadlineSeconds = Math.ceil(count * intervalSeconds) + 8 } = o;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { canonicalJson, canonicalObject, type JsonValue } from './canonical-json.js';
+import { canonicalJson, canonicalObject, quoted, type JsonValue } from './canonical-json.js';
 
 /** A longer string keeps its first bytes and gains its length and the SHA-256 of the whole. Bytes of UTF-8. */
 export const maxStringBytes = 16 * 1024;
@@ -22,8 +22,7 @@ function startOf(text: string, maxBytes: number): string {
 
 /** Well-formed UTF-16, and short enough for a row. */
 export function capString(text: string): string {
-  // A character of UTF-16 is at most three bytes of UTF-8.
-  if (text.length * 3 <= maxStringBytes && text.isWellFormed()) return text;
+  if (fits(text)) return text;
   const whole = text.toWellFormed();
   const bytes = Buffer.byteLength(whole, 'utf8');
   if (bytes <= maxStringBytes) return whole;
@@ -51,6 +50,49 @@ function setOwn<T>(object: Record<string, T>, key: string, value: T): void {
   else Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
 }
 
+/** Canonical JSON of a payload that fits as it is; undefined for any other. Nearly every row is such a one. */
+function textAsItIs(payload: Readonly<Record<string, unknown>>): string | undefined {
+  const keys = Object.keys(payload);
+  if (keys.length > maxPayloadFields) return undefined;
+  let text = '';
+  for (const key of keys.sort()) {
+    if (payload[key] === undefined) continue;
+    const field = fits(key) ? valueAsItIs(payload[key], 0) : undefined;
+    // A character of UTF-16 is at most three bytes of UTF-8.
+    if (field === undefined || field.length * 3 > maxFieldBytes) return undefined;
+    text += `${text === '' ? '' : ','}${quoted(key)}:${field}`;
+  }
+  return `{${text}}`;
+}
+
+function valueAsItIs(value: unknown, depth: number): string | undefined {
+  if (typeof value === 'string') return fits(value) ? quoted(value) : undefined;
+  if (typeof value === 'number') return Number.isFinite(value) && !Object.is(value, -0) ? String(value) : undefined;
+  if (typeof value === 'boolean' || value === null) return String(value);
+  if (typeof value !== 'object' || depth >= maxPayloadDepth) return undefined;
+  let text = '';
+  if (Array.isArray(value)) {
+    for (const item of value) {
+      const inner = valueAsItIs(item, depth + 1);
+      if (inner === undefined) return undefined;
+      text += text === '' ? inner : `,${inner}`;
+    }
+    return `[${text}]`;
+  }
+  if (Object.getPrototypeOf(value) !== Object.prototype) return undefined;
+  for (const key of Object.keys(value).sort()) {
+    const member = fits(key) ? valueAsItIs((value as Record<string, unknown>)[key], depth + 1) : undefined;
+    if (member === undefined) return undefined;
+    text += `${text === '' ? '' : ','}${quoted(key)}:${member}`;
+  }
+  return `{${text}}`;
+}
+
+/** A character of UTF-16 is at most three bytes of UTF-8. */
+function fits(text: string): boolean {
+  return text.length * 3 <= maxStringBytes && text.isWellFormed();
+}
+
 interface Field {
   value: JsonValue;
   /** Canonical. */
@@ -74,8 +116,16 @@ export interface CappedPayload {
   text: string;
 }
 
-/** The payload as a row can hold it: bounded, well-formed, plain JSON. Never throws for data, however strange. */
+/**
+ * The payload as a row can hold it: bounded, well-formed, plain JSON. Never throws for data, however strange. What needs no
+ * change is not copied: it must not be changed afterwards. Undefined fields are absent.
+ */
 export function capPayload(given: Readonly<Record<string, unknown>>): CappedPayload {
+  const text = textAsItIs(given);
+  return text === undefined ? cutToFit(given) : { payload: given as Record<string, JsonValue>, text };
+}
+
+function cutToFit(given: Readonly<Record<string, unknown>>): CappedPayload {
   const payload: Record<string, JsonValue> = {};
   const texts = new Map<string, string>();
   let dropped = 0;

@@ -9,6 +9,8 @@ import type { Performed } from './replay.js';
 
 export type ToolOutcome = 'ok' | 'denied' | 'invalid' | 'error' | 'cancelled' | 'deadline' | 'unauthenticated';
 
+type Payload = Record<string, JsonValue | undefined>;
+
 /** Texts of clients are recorded up to this length. */
 const maxClientText = 256;
 
@@ -45,6 +47,8 @@ export class CallRecord {
   args: unknown;
   /** Set once the rest of the path writes the rows of this call itself. */
   leavesItsRows = false;
+  /** Set with the first row, from which on nothing of it changes. */
+  #common: Payload | undefined;
   /** Wall clock ms. */
   readonly startedAt: number;
   readonly #startedMonotonic: number;
@@ -97,10 +101,17 @@ export class CallRecord {
     });
   }
 
-  #entry(kind: AuditEntry['kind'], more: Record<string, JsonValue | undefined>): AuditEntry {
+  #entry(kind: AuditEntry['kind'], more: Payload): AuditEntry {
+    const caller = this.#caller;
+    // Both rows of a call begin alike. What is not known is undefined: the log leaves it out.
+    const payload = { ...(this.#common ??= this.#told()), ...more } as AuditEntry['payload'];
+    return { kind, user_id: caller?.userId ?? null, agent_id: caller?.agentId ?? null, payload };
+  }
+
+  #told(): Payload {
     const { name, door, audience, remoteAddress, peer, idempotencyKey, clientInfo } = this.#request;
     const caller = this.#caller;
-    const payload: Record<string, JsonValue | undefined> = {
+    return {
       tool_name: name?.slice(0, maxClientText) ?? '',
       // Of a caller that nobody knows the arguments are not kept: the colony's disk is not for strangers to fill.
       tool_args: caller ? this.#redactor.redact(this.args) : undefined,
@@ -114,14 +125,6 @@ export class CallRecord {
       client_info: clientInfo?.slice(0, maxClientText),
       decision: this.verdict && { ...this.verdict.decision },
       policy_revision: this.verdict?.policyRevision,
-      ...more,
-    };
-    const said = Object.entries(payload).filter((field): field is [string, JsonValue] => field[1] !== undefined);
-    return {
-      kind,
-      user_id: caller?.userId ?? null,
-      agent_id: caller?.agentId ?? null,
-      payload: Object.fromEntries(said),
     };
   }
 }

@@ -63,6 +63,18 @@ function shorten(
   return withRows(envelope, list, [], rows.length, maxBytes, hint);
 }
 
+/** {@link capSize} with the JSON text that is sent, which had to be printed to see whether it fits. */
+export function capText(
+  envelope: PlainEnvelope,
+  tool: ToolName,
+  maxBytes: number,
+): { body: PlainEnvelope; text: string } {
+  const text = JSON.stringify(envelope);
+  if (Buffer.byteLength(text, 'utf8') <= maxBytes) return { body: envelope, text };
+  const body = capSize(envelope, tool, maxBytes);
+  return { body, text: JSON.stringify(body) };
+}
+
 /**
  * The envelope in at most `maxBytes` of JSON text, always valid JSON: rows go from the end of the longest list in `data`,
  * and the truncation says so. Throws `response_too_large` when not one row of any list would be left.

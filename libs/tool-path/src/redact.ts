@@ -6,6 +6,13 @@ export const redacted = '[redacted]';
 /** Nesting of answers, and of JSON text inside strings inside JSON text. */
 const maxDepth = 64;
 const maxTextDepth = 8;
+/** What is known of the name of a field. */
+interface Name {
+  secret: boolean;
+  /** As readers see it. */
+  shown: string;
+}
+
 /** Key names remembered with their verdict; answers repeat few names often. */
 const maxRemembered = 10_000;
 const maxRememberedLength = 256;
@@ -44,7 +51,7 @@ function targetOf(pattern: string): string {
 export class Redactor {
   readonly #targets: ReadonlySet<string>;
   readonly #longestTarget: number;
-  readonly #remembered = new Map<string, boolean>();
+  readonly #remembered = new Map<string, Name>();
   readonly #shown: (text: string) => string;
 
   constructor(patterns: readonly string[], use?: 'forReaders') {
@@ -54,12 +61,16 @@ export class Redactor {
   }
 
   isSecret(name: string): boolean {
+    return this.#named(name).secret;
+  }
+
+  #named(name: string): Name {
     const known = this.#remembered.get(name);
     if (known !== undefined) return known;
-    const secret = this.#endsInTarget(wordsOf(name));
+    const verdict = { secret: this.#endsInTarget(wordsOf(name)), shown: this.#shown(name) };
     if (this.#remembered.size >= maxRemembered) this.#remembered.clear();
-    if (name.length <= maxRememberedLength) this.#remembered.set(name, secret);
-    return secret;
+    if (name.length <= maxRememberedLength) this.#remembered.set(name, verdict);
+    return verdict;
   }
 
   #endsInTarget(words: readonly string[]): boolean {
@@ -87,16 +98,21 @@ export class Redactor {
     if (Array.isArray(value)) return value.map(go);
     const hidden = this.#hiddenColumns(value);
     const pair = this.#isSecretPair(value);
-    const members = Object.entries(value).filter(([, member]) => member !== undefined);
-    return Object.fromEntries(
-      members.map(([key, member]): [string, JsonValue] => {
-        const name = this.#shown(key);
-        if (this.isSecret(key) || (pair && key === 'value')) return [name, redacted];
-        if (hidden && key === 'rows' && Array.isArray(member))
-          return [name, member.map((row) => hideCells(row, hidden, go))];
-        return [name, go(member)];
-      }),
-    );
+    const clean: { [key: string]: JsonValue } = {};
+    for (const key of Object.keys(value)) {
+      const member: unknown = Reflect.get(value, key);
+      if (member === undefined) continue;
+      const { secret, shown } = this.#named(key);
+      if (secret || (pair && key === 'value')) setOwn(clean, shown, redacted);
+      else if (hidden && key === 'rows' && Array.isArray(member)) {
+        setOwn(
+          clean,
+          shown,
+          member.map((row) => hideCells(row, hidden, go)),
+        );
+      } else setOwn(clean, shown, go(member));
+    }
+    return clean;
   }
 
   /** `{key: 'password', value: …}`: how DuckDB prints maps and OTLP prints attributes. */
@@ -119,7 +135,7 @@ export class Redactor {
   /** Text is left alone unless it is, or looks like, JSON that names a secret. */
   redactText(text: string, textDepth = 0): string {
     // A quote: JSON text printed as a JSON string, as attributes are that were encoded twice.
-    if (!/^\s*[{["]/.test(text)) return text;
+    if (isWordy(text.charCodeAt(0)) || !/^\s*[{["]/.test(text)) return text;
     const parsed = textDepth < maxTextDepth ? parseJson(text) : undefined;
     if (parsed === undefined) return this.#mentionsSecret(text) ? redacted : text;
     if (typeof parsed.value === 'object' || typeof parsed.value === 'string') {
@@ -136,6 +152,18 @@ export class Redactor {
     const names = text.matchAll(/(?<![\p{L}\p{N}_.$-])([\p{L}\p{N}_.$-]+)\\*["']?\s*[:=]/gu);
     return [...names].some(([, name = '']) => this.isSecret(name));
   }
+}
+
+/** An ASCII letter: most texts begin with one. */
+function isWordy(code: number): boolean {
+  const letter = code | 0x20;
+  return letter >= 0x61 && letter <= 0x7a;
+}
+
+/** A key `__proto__` is data here like any other. */
+function setOwn(object: { [key: string]: JsonValue }, key: string, value: JsonValue): void {
+  if (key !== '__proto__') object[key] = value;
+  else Object.defineProperty(object, key, { value, enumerable: true, writable: true, configurable: true });
 }
 
 function hideCells(row: unknown, hidden: ReadonlySet<number>, go: (cell: unknown) => JsonValue): JsonValue {

@@ -4,7 +4,7 @@ import { toolDefinitions, type ToolArgs, type ToolDefinition, type ToolEnvelope,
 import { checkIdempotencyKey, parseArguments, toolNamed } from './arguments.js';
 import { CallRecord, outcomeOf } from './call-record.js';
 import { leaseIsLive, verifyCaller, type VerifiedCaller } from './caller.js';
-import { capSize, type PlainEnvelope } from './cap-size.js';
+import { capText, type PlainEnvelope } from './cap-size.js';
 import type { MalformedRequest, Stranger, ToolAnswer, ToolPathDeps, ToolRequest } from './contract.js';
 import { runWithin } from './deadline.js';
 import { checkRules, decide } from './permission.js';
@@ -116,9 +116,9 @@ export class ToolPath {
 
       // 6. Redact, then 7. cap: nothing secret has a say in what fits.
       const redacted = this.#answers.redact(envelope) as PlainEnvelope;
-      const body = capSize(redacted, tool, rules.maxResponseBytes);
+      const { body, text } = capText(redacted, tool, rules.maxResponseBytes);
       coverage = body['coverage'];
-      answer = { isError: false, body: body as unknown as ToolEnvelope, text: JSON.stringify(body) };
+      answer = { isError: false, body: body as unknown as ToolEnvelope, text };
     } catch (thrown) {
       error = this.#asCoralError(thrown);
       answer = this.#errorAnswer(error);

@@ -8,9 +8,12 @@ const hostile =
   // oxlint-disable-next-line no-control-regex, no-misleading-character-class -- finding them is the point
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\u{e0100}-\u{e01ef}\p{Surrogate}]/gu;
 
+/** Nearly every text: nothing but printable ASCII. */
+const harmless = /^[\x20-\x7e]*$/;
+
 /** The same text with such characters shown: C0 as control pictures (␛), the rest by number (⟨U+202E⟩). */
 export function visibleText(text: string): string {
-  return text.replace(hostile, show);
+  return harmless.test(text) ? text : text.replace(hostile, show);
 }
 
 function show(character: string): string {

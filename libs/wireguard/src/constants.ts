@@ -1,6 +1,6 @@
 /**
- * Numbers of the WireGuard protocol (whitepaper §5.4 messages, §6 timers; wireguard.com/protocol). None is a matter of taste:
- * the other end counts with the same ones.
+ * Numbers of the WireGuard protocol (whitepaper §5.4 messages, §6 timers; wireguard.com/protocol). None is a matter of
+ * taste: the other end counts with the same ones.
  */
 
 /** The first byte of a message; the three after it are zero. */
@@ -28,7 +28,10 @@ export const TAI64N_BYTES = 12;
 /** Transport payloads are padded to a multiple of this. */
 export const PADDING_BYTES = 16;
 
-/** Full values are 2^60 and 2^64 - 2^13 - 1. A counter here is a JavaScript number, so both come earlier, which is allowed. */
+/**
+ * Full values are 2^60 and 2^64 - 2^13 - 1. A counter here is a JavaScript number, so both come earlier, which is
+ * allowed.
+ */
 export const REKEY_AFTER_MESSAGES = 2 ** 48;
 export const REJECT_AFTER_MESSAGES = 2 ** 53 - 2 ** 13 - 1;
 
@@ -41,7 +44,10 @@ export const REKEY_TIMEOUT_JITTER_MS = 334;
 export const KEEPALIVE_TIMEOUT_MS = 10_000;
 /** A cookie is good this long, at both ends. */
 export const COOKIE_LIFETIME_MS = 120_000;
-/** Under load sticks this long after the last sign of it (whitepaper §5.3 leaves it open; wireguard-go takes one second). */
+/**
+ * Under load sticks this long after the last sign of it (whitepaper §5.3 leaves it open; wireguard-go takes one
+ * second).
+ */
 export const UNDER_LOAD_MS = 1_000;
 /** The least time between two initiations of one peer that get an answer. */
 export const HANDSHAKE_INITIATION_INTERVAL_MS = 20;

@@ -38,11 +38,12 @@ export class FaultyDisk implements SegmentFiles {
 
   readonly open: SegmentFiles['open'] = async (path) => {
     const file = await nodeSegmentFiles.open(path);
-    const datasync = async (): Promise<void> => {
+    const write = async (bytes: Uint8Array, position: number): Promise<number> => {
+      const written = await file.write(bytes, position);
       if (this.full) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
-      await file.datasync();
+      return written;
     };
-    return { ...file, datasync };
+    return { ...file, write };
   };
 }
 

@@ -93,7 +93,11 @@ export class UserspaceSocket extends Duplex implements MeshSocket {
 
   /** Also the last gate: bytes that came in time but were not read in time stay here. */
   override read(size?: number): unknown {
-    return this.#entry.over() ? null : super.read(size);
+    if (this.#entry.over()) return null;
+    const bytes: unknown = super.read(size);
+    // Here, not only in _read: that is called while what is about to be returned still counts as unread.
+    if (bytes !== null) this.#giveCredit();
+    return bytes;
   }
 
   override _read(): void {

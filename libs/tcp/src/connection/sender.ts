@@ -334,7 +334,11 @@ export class Sender {
   private countDuplicates(advanced: boolean, duplicate: boolean): number {
     if (advanced) {
       this.duplicateAcks = 0;
-      if (this.phase === 'recovery' && this.board.head !== undefined) this.board.markLost(this.board.head);
+      if (this.phase === 'recovery' && this.board.head !== undefined) {
+        // A partial ACK (RFC 6582 §3.2): the next one is missing too, and goes out at once.
+        this.board.markLost(this.board.head);
+        this.force = true;
+      }
       return 0;
     }
     if (!duplicate || this.board.empty) return 0;
@@ -402,7 +406,7 @@ export class Sender {
     this.times.backOff();
     this.timers.armRto(now, this.times);
     this.timers.reorderAt = Infinity;
-    if (this.timers.timeouts >= this.limits.blackHoleTimeouts) this.suspectBlackHole(head);
+    if (this.timers.timeouts >= this.limits.blackHoleTimeouts && this.window > 0) this.suspectBlackHole(head);
   }
 
   private suspectBlackHole(head: SentSegment): void {
@@ -514,7 +518,12 @@ export class Sender {
 
   private transmitAgain(segment: SentSegment, now: number): void {
     const length = segment.end - segment.start - (segment.fin ? 1 : 0);
-    const timestamp = this.sink.sendData(segment.start, length, segment.fin, segment.end > this.lastPosition);
+    const timestamp = this.sink.sendData(
+      segment.start,
+      length,
+      segment.fin,
+      length > 0 && segment.end > this.lastPosition,
+    );
     const wasLost = segment.state === LOST;
     this.board.resent(segment, now, timestamp);
     if (wasLost && this.undo !== undefined) this.undo.timestamp ??= timestamp;
@@ -537,7 +546,7 @@ export class Sender {
       return false;
     }
     const start = this.next;
-    const timestamp = this.sink.sendData(start, length, fin, length === available);
+    const timestamp = this.sink.sendData(start, length, fin, length > 0 && length === available);
     if (!this.outstanding) this.timers.stalledSince = Math.min(this.timers.stalledSince, now);
     this.next = start + size;
     this.board.add(start, this.next, fin, now, timestamp);

@@ -15,6 +15,8 @@ export interface StackCounters {
   icmpErrorsSent: number;
   /** Segments whose payload was left out because a peer, or all together, held too much memory. */
   payloadsRefused: number;
+  /** Connections cut because a peer, or all together, held far too much memory. */
+  connectionsCut: number;
   // Now
   connections: number;
   halfOpen: number;
@@ -40,6 +42,7 @@ export function newStackCounters(): StackCounters {
     echoRepliesSent: 0,
     icmpErrorsSent: 0,
     payloadsRefused: 0,
+    connectionsCut: 0,
     connections: 0,
     halfOpen: 0,
     timeWait: 0,

@@ -1,5 +1,5 @@
 import type { Clock } from '@coral/model';
-import { peerGone, tcpAborted } from '../connection/index.js';
+import { peerGone, tcpAborted, type TcpAddress, type TcpError } from '../connection/index.js';
 import type { IpAddress } from '../wire/address.js';
 import type { IpHeader } from '../wire/ip-header.js';
 import type { PacketWriter } from '../wire/packet-writer.js';
@@ -10,6 +10,7 @@ import { findFlow, portWord } from './flow-key.js';
 import { HashTable, type SecretHash } from './hash-table.js';
 import type { StackLimits } from './limits.js';
 import { PeerLedger, type PeerEntry } from './peer-ledger.js';
+import { memoryExhausted } from './stack.errors.js';
 import { TcpFlow } from './tcp-flow.js';
 import { TimeWaitFlow } from './time-wait.js';
 import { TimerHeap } from './timer-heap.js';
@@ -191,23 +192,16 @@ export class FlowRegistry {
     const peer = this.#peers.find(address);
     if (peer === undefined) return;
     for (const timeWait of peer.timeWaits) this.forgetTimeWait(timeWait);
-    for (const flow of peer.flows) {
-      if (sayGoodbye) this.#sendGoodbye(flow);
-      flow.connection?.abort(peerGone(flow.remote));
-    }
+    this.#endAll([...peer.flows], peerGone, sayGoodbye);
   }
 
   /** Every connection is reset, and its application told. */
   close(): void {
-    for (const peer of this.#peers.all()) {
-      for (const flow of peer.flows) {
-        this.#sendGoodbye(flow);
-        flow.connection?.abort(tcpAborted(flow.remote));
-      }
-    }
+    const flows = this.#peers.all().flatMap((peer) => [...peer.flows]);
     for (let old = this.#timeWaitEnds.first(); old !== undefined; old = this.#timeWaitEnds.first()) {
       this.forgetTimeWait(old);
     }
+    this.#endAll(flows, tcpAborted, true);
     this.endOfTurn();
   }
 
@@ -224,6 +218,20 @@ export class FlowRegistry {
     this.#peers.release(timeWait.peer);
   }
 
+  /** All of them, also when a handler throws: that is told when nothing is left. */
+  #endAll(flows: readonly TcpFlow[], errorFor: (remote: TcpAddress) => TcpError, sayGoodbye: boolean): void {
+    const thrown: unknown[] = [];
+    for (const flow of flows) {
+      try {
+        if (sayGoodbye) this.#sendGoodbye(flow);
+        flow.connection?.abort(errorFor(flow.remote));
+      } catch (error) {
+        thrown.push(error);
+      }
+    }
+    if (thrown.length > 0) throw thrown[0];
+  }
+
   #settle(flow: TcpFlow): void {
     const { connection } = flow;
     if (flow.isClosed || connection === undefined) return;
@@ -232,7 +240,21 @@ export class FlowRegistry {
       this.#handOver(flow);
       return;
     }
-    this.#timers.set(flow, connection.nextTimerAt());
+    const { limits, counters } = this.#o;
+    if (flow.peer.memoryBytes > limits.cutMemoryBytesPerPeer) this.#cutLargest(flow.peer);
+    else if (counters.memoryBytes > limits.cutMemoryBytes) this.#cutLargest(this.#peers.largest() ?? flow.peer);
+    if (!flow.isClosed) this.#timers.set(flow, connection.nextTimerAt());
+  }
+
+  #cutLargest(peer: PeerEntry): void {
+    let largest: TcpFlow | undefined;
+    for (const flow of peer.flows) {
+      if (!flow.isClosed && flow.memoryBytes > (largest?.memoryBytes ?? 0)) largest = flow;
+    }
+    if (largest === undefined) return;
+    this.#o.counters.connectionsCut += 1;
+    this.#sendGoodbye(largest);
+    largest.connection?.abort(memoryExhausted(largest.remote));
   }
 
   /** Keeps of a connection in TIME-WAIT only what that state needs; the oldest make room. */

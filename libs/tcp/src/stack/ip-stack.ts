@@ -58,6 +58,8 @@ export class IpStack {
   readonly #tcp: TcpSide;
   readonly #udp: UdpPorts;
   readonly #icmp: IcmpSide;
+  /** Set when `close` begins: no new work. The last packets go out before `#isClosed`. */
+  #isClosing = false;
   #isClosed = false;
 
   /** Throws for an address or an MTU that cannot be used. */
@@ -147,7 +149,7 @@ export class IpStack {
   }
 
   /**
-   * Every connection with that remote address dies at once with `peer_gone` (handlers hear it at the end of the turn).
+   * Every connection with that remote address dies at once with `peer_gone`; handlers hear it before this returns.
    * Silent, unless `goodbye` is set: then one RST per open connection goes out before this returns.
    */
   cutPeer(address: string, options: { goodbye?: boolean } = {}): void {
@@ -163,11 +165,15 @@ export class IpStack {
 
   /** Resets every connection, tells every handler, and takes and sends nothing from then on. */
   close(): void {
-    if (this.#isClosed) return;
-    this.#tcp.close();
-    this.#udp.close();
-    this.#icmp.close();
-    this.#isClosed = true;
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    try {
+      this.#tcp.close();
+      this.#icmp.close();
+    } finally {
+      this.#udp.close();
+      this.#isClosed = true;
+    }
   }
 
   #receive(packet: Buffer): DropReason | undefined {
@@ -247,7 +253,7 @@ export class IpStack {
   }
 
   #open(): void {
-    if (this.#isClosed) throw stackClosed();
+    if (this.#isClosing) throw stackClosed();
   }
 }
 

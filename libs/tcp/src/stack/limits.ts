@@ -9,6 +9,9 @@ export interface StackLimits {
   /** Bytes of connections: to send, unread, out of order. Above it payload is refused and must be sent again. */
   maxMemoryBytes: number;
   maxMemoryBytesPerPeer: number;
+  /** What our own application wrote counts too and cannot be refused: above this the largest connection is cut. */
+  cutMemoryBytes: number;
+  cutMemoryBytesPerPeer: number;
   /** Ends of flows that are remembered (RFC 9293 §3.6.1); the oldest is forgotten first. */
   maxTimeWait: number;
   maxTimeWaitPerPeer: number;
@@ -28,11 +31,13 @@ export interface StackLimits {
 
 export const defaultStackLimits: StackLimits = {
   maxConnections: 16_384,
-  maxConnectionsPerPeer: 1_024,
+  maxConnectionsPerPeer: 256,
   maxHalfOpen: 1_024,
   maxHalfOpenPerPeer: 64,
   maxMemoryBytes: 256 * 1024 * 1024,
   maxMemoryBytesPerPeer: 32 * 1024 * 1024,
+  cutMemoryBytes: 512 * 1024 * 1024,
+  cutMemoryBytesPerPeer: 64 * 1024 * 1024,
   maxTimeWait: 8_192,
   maxTimeWaitPerPeer: 1_024,
   timeWaitMs: 60_000,

@@ -55,6 +55,13 @@ export class PeerLedger {
     return this.#table.entries();
   }
 
+  /** Who holds the most memory. */
+  largest(): PeerEntry | undefined {
+    let largest: PeerEntry | undefined;
+    for (const peer of this.all()) if (peer.memoryBytes > (largest?.memoryBytes ?? 0)) largest = peer;
+    return largest;
+  }
+
   /** The entry, made if there is none. Whoever made one and did not use it calls `release`. */
   open(address: IpAddress): PeerEntry {
     const known = this.find(address);

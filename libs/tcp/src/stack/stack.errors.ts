@@ -77,6 +77,16 @@ export function tooManyConnections(limit: number, peer?: string): CoralError {
   });
 }
 
+/** The connection that held the most when its peer went over the limit. */
+export function memoryExhausted(remote: { address: string; port: number }): CoralError {
+  return new CoralError({
+    kind: 'resource_exhausted',
+    reason: 'tcp_memory_exhausted',
+    message: `The connection to ${remote.address} port ${remote.port} was cut: too many bytes waited for that peer to take them.`,
+    next: 'Check that the far end reads what it asked for, then connect again.',
+  });
+}
+
 export function tooMany(what: 'pings' | 'UDP ports', limit: number): CoralError {
   return new CoralError({
     kind: 'resource_exhausted',

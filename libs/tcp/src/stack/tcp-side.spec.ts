@@ -258,6 +258,41 @@ describe('the caps of a peer', () => {
   });
 });
 
+describe('a peer that asks for much and takes nothing', () => {
+  it('loses its largest connection when it holds far too much, and only that', () => {
+    const limits = { cutMemoryBytesPerPeer: 1_000_000 };
+    const host = accepted({ limits });
+    const errors: (string | undefined)[] = [];
+    host.listener.close();
+    host.stack.listen(9000, (connection) => {
+      host.connections.push(connection);
+      return { closed: (error) => void errors.push(error?.reason) };
+    });
+    for (let n = 1; n <= 3; n += 1) {
+      const ack = (host.say({ sourcePort: 40_000 + n })[0]?.seq ?? 0) + 1;
+      host.say({ sourcePort: 40_000 + n, flags: ACK, seq: 1001, ack, window: 0 });
+      host.connections[n]?.write(Buffer.alloc(n * 190_000));
+      host.stack.endOfTurn();
+    }
+    expect(errors).toEqual(['tcp_memory_exhausted']);
+    expect(host.connections.map((each) => each.state)).toEqual(['established', 'established', 'established', 'closed']);
+    expect(host.takeSegments().map((each) => each.flags)).toEqual([RST | ACK]);
+    expect(host.stack.counters()).toMatchObject({ connectionsCut: 1, connections: 3, memoryBytes: 570_000 });
+  });
+
+  it('is found among all when the stack as a whole holds far too much', () => {
+    const host = lonelyHost({ limits: { cutMemoryBytes: 500_000 } });
+    const open = (address: string, bytes: number) => {
+      const connection = host.stack.connect({ address, port: 9000, handlers: {} });
+      connection.write(Buffer.alloc(bytes));
+      host.stack.endOfTurn();
+      return connection;
+    };
+    const states = [open('10.137.0.3', 300_000), open('10.137.0.4', 100_000), open('10.137.0.5', 150_000)];
+    expect(states.map((each) => each.state)).toEqual(['closed', 'syn_sent', 'syn_sent']);
+  });
+});
+
 describe('ports of our own', () => {
   it('are not used twice to one place, and those of a listener not at all', () => {
     const { stack, takeSegments } = lonelyHost({ limits: { firstEphemeralPort: 50_000, lastEphemeralPort: 50_003 } });
@@ -287,6 +322,30 @@ describe('cutting a peer off', () => {
     expect(host.connection.read()).toBeUndefined();
     // The other peer's half-open connection is there as before.
     expect(host.stack.counters()).toMatchObject({ connections: 1, peers: 1, memoryBytes: 0 });
+  });
+
+  it('ends, though an application connects anew each time', () => {
+    const { stack } = lonelyHost();
+    let attempts = 0;
+    const connect = () => {
+      attempts += 1;
+      stack.connect({ address: them.v4, port: 9000, handlers: { closed: connect } });
+    };
+    connect();
+    stack.cutPeer(them.v4);
+    expect([attempts, stack.counters().connections]).toEqual([2, 1]);
+  });
+
+  it.each(['cut', 'closed'])('spares none, though a handler throws (%s)', (how) => {
+    const { stack } = lonelyHost();
+    let told = 0;
+    const closed = () => {
+      told += 1;
+      throw new Error('a bug of the application');
+    };
+    for (let n = 0; n < 3; n += 1) stack.connect({ address: them.v4, port: 9000, handlers: { closed } });
+    expect(() => (how === 'cut' ? stack.cutPeer(them.v4) : stack.close())).toThrow('a bug of the application');
+    expect([told, stack.counters()]).toMatchObject([3, none]);
   });
 
   it('says goodbye when asked: one RST for each connection, which the other side believes', () => {

@@ -48,7 +48,7 @@ export function envelope(data: unknown = { services: [] }): ToolEnvelope {
 
 /** Holds or fails the syncs of a real log: the moment in which a row becomes durable. */
 export class SyncGate implements SegmentFiles {
-  /** Runs before each fdatasync; what it throws, the sync throws. Counts from 1. */
+  /** Runs when bytes are written and not yet known to be durable; what it throws, the write throws. Counts from 1. */
   before: (sync: number) => void | Promise<void> = () => undefined;
   syncs = 0;
   makeDirectory = nodeSegmentFiles.makeDirectory;
@@ -57,12 +57,13 @@ export class SyncGate implements SegmentFiles {
 
   async open(path: string): ReturnType<SegmentFiles['open']> {
     const file = await nodeSegmentFiles.open(path);
-    const datasync = async (): Promise<void> => {
+    const write = async (bytes: Uint8Array, position: number): Promise<number> => {
+      const written = await file.write(bytes, position);
       this.syncs += 1;
       await this.before(this.syncs);
-      await file.datasync();
+      return written;
     };
-    return { ...file, datasync };
+    return { ...file, write };
   }
 }
 

@@ -9,6 +9,7 @@ import {
   MESSAGE_COOKIE_REPLY,
   RESPONSE_BYTES,
 } from '../constants.js';
+import { KeyedBlake2s } from '../keyed-blake2s.js';
 import type { LocalIdentity } from '../noise/identity.js';
 import type { RandomBytes } from '../noise/random.js';
 import { sourceBytes, type Endpoint } from './endpoint.js';
@@ -21,26 +22,27 @@ const senderAt = 4;
 const zeroMac = Buffer.alloc(MAC_BYTES);
 
 /**
- * The responder's side of mac1, mac2 and cookies (whitepaper §5.3, §5.4.4, §5.4.7). The secret behind the cookies lives 120 s, so a cookie is good for up to that long.
+ * The responder's side of mac1, mac2 and cookies (whitepaper §5.3, §5.4.4, §5.4.7). The secret behind the cookies lives
+ * 120 s, so a cookie is good for up to that long.
  */
 export class CookieChecker {
-  readonly #local: LocalIdentity;
+  readonly #cookieKey: Buffer;
+  readonly #mac1: KeyedBlake2s;
   readonly #clock: Clock;
   readonly #random: RandomBytes;
-  #secret: Buffer | undefined;
+  #secret: KeyedBlake2s | undefined;
   #secretUntil = 0;
 
   constructor(local: LocalIdentity, o: { clock: Clock; random: RandomBytes }) {
-    this.#local = local;
+    this.#cookieKey = local.cookieKey;
+    this.#mac1 = new KeyedBlake2s(local.mac1Key);
     this.#clock = o.clock;
     this.#random = o.random;
   }
 
   /** First of all checks: the sender knows whom it talks to. Nothing is computed or answered for a message without. */
   hasValidMac1(message: Buffer): boolean {
-    if (!hasMacs(message)) return false;
-    const at = mac1At(message);
-    return macEquals(message, at, mac(this.#local.mac1Key, message.subarray(0, at)));
+    return hasMacs(message) && this.#mac1.verifies(message, mac1At(message));
   }
 
   /** Asked under load only: the sender gets answers at the address it writes from. */
@@ -49,38 +51,36 @@ export class CookieChecker {
     const at = mac2At(message);
     // What everybody without a cookie sends, and most of a flood: not worth two macs to see that it is wrong.
     if (macEquals(message, at, zeroMac)) return false;
-    return macEquals(message, at, mac(this.#cookieFor(this.#secret, from), message.subarray(0, at)));
+    return macEquals(message, at, mac(this.#secret.of(sourceBytes(from)), message.subarray(0, at)));
   }
 
   /** 64 bytes to send to `from` in place of an answer. `message` is its initiation or response, mac1 checked. */
   reply(message: Buffer, from: Endpoint): Buffer {
     const nonce = this.#random(nonceBytes);
     const mac1 = message.subarray(mac1At(message), mac2At(message));
-    const cookie = this.#cookieFor(this.#freshSecret(), from);
+    const cookie = this.#freshSecret().of(sourceBytes(from));
     const reply = Buffer.alloc(COOKIE_REPLY_BYTES);
     reply[0] = MESSAGE_COOKIE_REPLY;
     message.copy(reply, senderAt, senderAt, senderAt + 4);
     nonce.copy(reply, nonceAt);
-    reply.set(xchacha20poly1305(this.#local.cookieKey, nonce, mac1).encrypt(cookie), sealedAt);
+    reply.set(xchacha20poly1305(this.#cookieKey, nonce, mac1).encrypt(cookie), sealedAt);
     return reply;
   }
 
   wipe(): void {
-    this.#secret?.fill(0);
+    this.#secret?.wipe();
     this.#secret = undefined;
   }
 
-  #freshSecret(): Buffer {
+  #freshSecret(): KeyedBlake2s {
     const now = this.#clock.monotonic();
     if (this.#secret && now < this.#secretUntil) return this.#secret;
     this.wipe();
     this.#secretUntil = now + COOKIE_LIFETIME_MS;
-    this.#secret = this.#random(KEY_BYTES);
+    const raw = this.#random(KEY_BYTES);
+    this.#secret = new KeyedBlake2s(raw);
+    raw.fill(0);
     return this.#secret;
-  }
-
-  #cookieFor(secret: Buffer, from: Endpoint): Uint8Array {
-    return mac(secret, sourceBytes(from)).subarray(0, MAC_BYTES);
   }
 }
 

@@ -7,8 +7,9 @@ const nonceAt = 8;
 const sealedAt = 32;
 
 /**
- * The cookie one peer gave us, and the message it was given for (whitepaper §5.4.7). One jar per peer, for initiations and
- * responses alike. A reply only fills the jar: the next message that is due anyway carries mac2, none is sent for it.
+ * The cookie one peer gave us, and the message it was given for (whitepaper §5.4.7). One jar per peer, for initiations
+ * and responses alike. A reply only fills the jar: the next message that is due anyway carries mac2, none is sent for
+ * it.
  */
 export class CookieJar {
   readonly #cookieKey: Buffer;
@@ -23,7 +24,10 @@ export class CookieJar {
     this.#clock = clock;
   }
 
-  /** To be called with each initiation or response just before it is sent: remembers its mac1, sets mac2 while a cookie is fresh. */
+  /**
+   * To be called with each initiation or response just before it is sent: remembers its mac1, sets mac2 while a cookie
+   * is fresh.
+   */
   stamp(message: Buffer): void {
     const at = mac2At(message);
     this.#lastMac1 = Buffer.from(message.subarray(mac1At(message), at));
@@ -35,7 +39,10 @@ export class CookieJar {
     message.set(mac(this.#cookie, message.subarray(0, at)), at);
   }
 
-  /** False when the reply is not from that peer or not to the last message stamped. The caller has matched its receiver index. */
+  /**
+   * False when the reply is not from that peer or not to the last message stamped. The caller has matched its receiver
+   * index.
+   */
   take(reply: Buffer): boolean {
     if (reply.length !== COOKIE_REPLY_BYTES || reply.readUInt32LE(0) !== MESSAGE_COOKIE_REPLY || !this.#lastMac1) {
       return false;

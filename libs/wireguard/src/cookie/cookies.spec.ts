@@ -149,6 +149,20 @@ describe('cookies', () => {
     expect(checker.hasValidMac2(message, laptop)).toBe(false);
   });
 
+  it('the raw bytes of the secret are wiped as soon as it is in use', () => {
+    const given: Buffer[] = [];
+    const watched = new CookieChecker(colony, {
+      clock,
+      random: (size) => {
+        const bytes = randomBytes(size);
+        given.push(bytes);
+        return bytes;
+      },
+    });
+    watched.reply(initiation(), laptop);
+    expect(given.filter(({ length }) => length === 32)).toEqual([Buffer.alloc(32)]);
+  });
+
   it('before the first reply there is no secret, so no mac2 is right, not even a guessed one', () => {
     const message = initiation();
     const source = Buffer.from('udp 192.0.2.7 51820');

@@ -1,6 +1,6 @@
 /**
- * Where a peer is. udp: `address` is the IP text, `port` its port. ws: `address` is the random id of the connection (16 bytes
- * as hex), `port` 0. Endpoints are values: nobody changes one.
+ * Where a peer is. udp: `address` is the IP text, `port` its port. ws: `address` is the random id of the connection (16
+ * bytes as hex), `port` 0. Endpoints are values: nobody changes one.
  */
 export interface Endpoint {
   readonly carrier: 'udp' | 'ws';

@@ -3,8 +3,8 @@ import { blake2s } from '@noble/hashes/blake2.js';
 import { MAC_BYTES } from '../constants.js';
 
 /**
- * mac1, mac2 and cookies are *keyed BLAKE2s with a 16-byte output* (RFC 7693 §2.9; whitepaper §5.4): not HMAC, not a longer
- * hash cut short. `node:crypto` cannot: it refuses that output length and silently ignores a key.
+ * mac1, mac2 and cookies are *keyed BLAKE2s with a 16-byte output* (RFC 7693 §2.9; whitepaper §5.4): not HMAC, not a
+ * longer hash cut short. `node:crypto` cannot: it refuses that output length and silently ignores a key.
  */
 export function mac(key: Uint8Array, data: Uint8Array): Uint8Array {
   return blake2s(data, { key, dkLen: MAC_BYTES });

@@ -62,7 +62,7 @@ describe('the rate limiter', () => {
     }
   });
 
-  it('remembers a bounded number of sources under a flood from 100,000, forgets them, and then lets new ones in', () => {
+  it('remembers a bounded number of sources in a flood of 100,000, forgets them, lets new ones in', () => {
     const clock = new VirtualClock();
     const limiter = new RateLimiter(clock, { sources: 1000 });
     let most = 0;

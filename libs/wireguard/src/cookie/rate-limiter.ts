@@ -17,8 +17,9 @@ interface Bucket {
 }
 
 /**
- * A token bucket per source. A bucket not asked for the time it takes to fill up is as good as a new one, so sources live
- * in two generations of that length and the older is thrown away whole: memory is bounded by `2 × sources`, no sweep runs.
+ * A token bucket per source. A bucket not asked for the time it takes to fill up is as good as a new one, so sources
+ * live in two generations of that length and the older is thrown away whole: memory is bounded by `2 × sources`, no
+ * sweep runs.
  */
 export class RateLimiter {
   readonly #clock: Clock;

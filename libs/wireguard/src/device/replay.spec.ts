@@ -76,7 +76,7 @@ describe('what was recorded and is sent again', () => {
     const { left, right, wire, clock, seen } = recorded();
     right.device.removePeer(left.device.publicKey);
     right.addPeer(left);
-    for (const one of [...seen]) {
+    for (const one of seen.slice()) {
       wire.inject(one.datagram, one.from, one.to);
       wire.inject(one.datagram, one.to, one.from);
     }

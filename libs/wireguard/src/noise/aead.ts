@@ -7,7 +7,10 @@ const cipherName = 'chacha20-poly1305';
 const zeroNonce = Buffer.alloc(12);
 const options = { authTagLength: TAG_BYTES };
 
-/** Ciphertext and tag go into `out` at `offset`; `plain.length + 16` bytes. As a KeyObject the key is three times faster than raw. */
+/**
+ * Ciphertext and tag go into `out` at `offset`; `plain.length + 16` bytes. As a KeyObject the key is three times faster
+ * than raw.
+ */
 export function sealOnce(
   key: Buffer,
   plain: Buffer,

@@ -5,7 +5,9 @@ import { keyPairFrom } from './x25519.js';
 
 type Primitive = readonly [name: string, use: () => unknown];
 
-/** One use of each: in FIPS mode OpenSSL lists algorithms that it then refuses, so asking it for lists proves nothing. */
+/**
+ * One use of each: in FIPS mode OpenSSL lists algorithms that it then refuses, so asking it for lists proves nothing.
+ */
 const needed: readonly Primitive[] = [
   ['BLAKE2s', () => hash('blake2s256', 'coral')],
   ['X25519', () => keyPairFrom(Buffer.alloc(KEY_BYTES, 1))],

@@ -137,7 +137,7 @@ describe('a handshake', () => {
 });
 
 describe('what does not fit', () => {
-  it('is no initiation: unknown peer, other responder, other preshared key of the peer only shows in the response', () => {
+  it('is no session: unknown peer, other responder; another preshared key shows in the response', () => {
     const ends = pair();
     const { message } = initiate(ends);
     expect(openInitiation(ends.responder, message, () => undefined)).toBeUndefined();
@@ -148,7 +148,7 @@ describe('what does not fit', () => {
     expect(attempt.finish(answer(differing, attempt.message).message)).toBeUndefined();
   });
 
-  it('is no initiation when the sender’s static key is another’s: the peer proves it with the static-static secret', () => {
+  it('is no initiation when the sender has another private key: the static-static secret proves it', () => {
     const ends = pair();
     const impostor = pair();
     // Knows the responder and says to be the initiator, but has another private key.

@@ -70,8 +70,8 @@ export class InitiatorHandshake {
   }
 
   /**
-   * The keys of the session, or undefined when the response is not the answer to this attempt or somebody changed it: the
-   * attempt then goes on, and the true response may still come.
+   * The keys of the session, or undefined when the response is not the answer to this attempt or somebody changed it:
+   * the attempt then goes on, and the true response may still come.
    */
   finish(response: Buffer): TransportKeys | undefined {
     if (!this.#sent || !looksLike(response, MESSAGE_RESPONSE, RESPONSE_BYTES)) return undefined;
@@ -133,7 +133,10 @@ export function openInitiation(
   return read && new OpenedInitiation(read, message.readUInt32LE(senderAt));
 }
 
-/** The response and the session's keys. Undefined when the initiation was answered or wiped, or its ephemeral is of low order. */
+/**
+ * The response and the session's keys. Undefined when the initiation was answered or wiped, or its ephemeral is of low
+ * order.
+ */
 export function answerInitiation(
   opened: OpenedInitiation,
   o: { localIndex: number; random: RandomBytes },

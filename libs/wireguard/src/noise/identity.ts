@@ -15,7 +15,10 @@ export interface LocalIdentity {
   readonly cookieKey: Buffer;
 }
 
-/** A peer's end as this one sees it. `staticStatic` and `presharedKey` are secret: `wipeRemoteIdentity` when the peer goes. */
+/**
+ * A peer's end as this one sees it. `staticStatic` and `presharedKey` are secret: `wipeRemoteIdentity` when the peer
+ * goes.
+ */
 export interface RemoteIdentity {
   readonly publicKey: Buffer;
   readonly key: KeyObject;
@@ -43,7 +46,10 @@ export function localIdentity(privateKey: Uint8Array): LocalIdentity {
   return { ...pair, mac1Key: hashBoth(mac1Label, pair.publicKey), cookieKey: hashBoth(cookieLabel, pair.publicKey) };
 }
 
-/** Throws `bad_wireguard_key` for a wrong length, a point of low order (nobody holds its private half) and this end's own key. */
+/**
+ * Throws `bad_wireguard_key` for a wrong length, a point of low order (nobody holds its private half) and this end's
+ * own key.
+ */
 export function remoteIdentity(local: LocalIdentity, publicKey: Uint8Array, presharedKey?: Uint8Array): RemoteIdentity {
   checkLength('public_key', publicKey);
   if (presharedKey) checkLength('preshared_key', presharedKey);

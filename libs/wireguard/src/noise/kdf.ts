@@ -19,7 +19,10 @@ const nothing = Buffer.alloc(0);
 const one = Buffer.of(1);
 const chained = Buffer.alloc(longestInput);
 
-/** For what is public, the transcript of a handshake. By way of a string, which takes half as long as a Buffer of its own. */
+/**
+ * For what is public, the transcript of a handshake. By way of a string, which takes half as long as a Buffer of its
+ * own.
+ */
 export function hash(data: Uint8Array): Buffer {
   return Buffer.from(digest(algorithm, data, 'binary'), 'binary');
 }
@@ -30,8 +33,8 @@ export function hashBoth(first: Buffer, second: Buffer): Buffer {
 }
 
 /**
- * `key` of at most 64 bytes, `input` of at most 33: all a handshake has. What is secret stands in Buffers only: a string
- * could not be wiped.
+ * `key` of at most 64 bytes, `input` of at most 33: all a handshake has. What is secret stands in Buffers only: a
+ * string could not be wiped.
  */
 export function hmac(key: Uint8Array, input: Uint8Array): Buffer {
   const padded = innerOf[input.length];

@@ -2,8 +2,8 @@ import { hash, hashBoth, kdf1, kdf2, kdf3 } from './kdf.js';
 import { openOnce, sealOnce } from './aead.js';
 
 /**
- * Noise §5.2: what both ends of a handshake agree on so far. `chainingKey` and the cipher key are secret, `hash` is not.
- * A message is sealed or opened with the key of the last `mixKey`; each key is used once.
+ * Noise §5.2: what both ends of a handshake agree on so far. `chainingKey` and the cipher key are secret, `hash` is
+ * not. A message is sealed or opened with the key of the last `mixKey`; each key is used once.
  */
 export class SymmetricState {
   #chainingKey: Buffer;

@@ -3,12 +3,16 @@ import { TAI64N_BYTES } from '../constants.js';
 
 /**
  * Timestamps of initiations (TAI64N: cr.yp.to/libtai/tai64.html; whitepaper §5.1). A responder answers only one that is
- * greater than all before from that key, so one device never gives out the same or a smaller one, whatever its clock does.
+ * greater than all before from that key, so one device never gives out the same or a smaller one, whatever its clock
+ * does.
  */
 
 /** 2^62 is the label's zero; TAI was 10 s ahead of UTC in 1970. Leap seconds since do not matter: only order does. */
 const secondsBase = (1n << 62n) + 10n;
-/** About 16.8 ms: finer would tell strangers how fast this machine is (whitepaper §5.1 leaves it open; wireguard-go rounds so). */
+/**
+ * About 16.8 ms: finer would tell strangers how fast this machine is (whitepaper §5.1 leaves it open; wireguard-go
+ * rounds so).
+ */
 const stepNanoseconds = 1 << 24;
 const nanosecondsPerSecond = 1_000_000_000;
 

@@ -1,6 +1,8 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
 
-/** What a handshake leaves. The keys are KeyObjects: their raw bytes are wiped here, they die with the last reference. */
+/**
+ * What a handshake leaves. The keys are KeyObjects: their raw bytes are wiped here, they die with the last reference.
+ */
 export interface TransportKeys {
   readonly send: KeyObject;
   readonly receive: KeyObject;

@@ -7,7 +7,7 @@
 // Before each packet and each batch of messages: has somebody been revoked, is somebody's time over? They end first.
 import { randomBytes } from 'node:crypto';
 import { systemClock, type Clock } from '@coral/model';
-import { IpStack, tcpConnectTimeout } from '@coral/tcp';
+import { IpStack } from '@coral/tcp';
 import { WireGuardDevice, type DevicePeer, type Endpoint as WireEndpoint } from '@coral/wireguard';
 import { ForwardingPolicy } from '../../hub/forwarding.js';
 import { forwardDrops, type HubCounters } from '../../hub/forwarding.types.js';
@@ -20,7 +20,7 @@ import { RelayCarrier } from './relay-carrier.js';
 import { Streams } from './streams.js';
 import { TurnTimer } from './turn-timer.js';
 import { UdpCarrier } from './udp-carrier.js';
-import { WorkerPeers } from './worker-peers.js';
+import { WorkerPeers, type WorkerPeer } from './worker-peers.js';
 
 /** Handshake messages taken up per turn: data goes first, and a flood of them must not make a turn long. */
 export const handshakesPerTurn = 8;
@@ -85,7 +85,9 @@ export class Endpoint {
     this.#own = new OwnAddresses(open.addresses);
     const revocations = new RevocationView(open.slots);
     const wake = (): void => this.#begin();
-    this.#life = new PeerLife({ outbox, clock, peers, revocations, device, stack, policy, relay, wake });
+    const endpointFound = (peer: WorkerPeer): void => this.#streams.endpointFound(peer);
+    const parts = { outbox, clock, peers, revocations, device, stack, policy, relay };
+    this.#life = new PeerLife({ ...parts, wake, endpointFound });
     this.#streams = new Streams({ outbox, stack, peers, onSilence: (peer) => this.#life.silent(peer) });
     this.#udp = new UdpCarrier({
       datagram: (datagram, from) => this.#onDatagram(datagram, from),
@@ -111,6 +113,9 @@ export class Endpoint {
 
   /** Messages of the main thread, in order. */
   receive(messages: readonly ToWorker[]): void {
+    // A new end that was given in time counts, even if the old one passed while the message was on its way.
+    this.#life.checkRevoked();
+    for (const message of messages) if (message.type === 'peer') this.#life.put(message);
     this.#begin();
     for (const message of messages) this.#handle(message);
   }
@@ -124,19 +129,17 @@ export class Endpoint {
       case 'end':
         return this.#streams.get(message.id)?.end();
       case 'reset':
-        return this.#streams.get(message.id)?.reset();
+        return this.#streams.reset(message.id);
       case 'release':
         return this.#streams.get(message.id)?.release();
       case 'dial':
         return this.#streams.dial(message);
       case 'give_up':
-        return this.#streams.get(message.id)?.giveUp(tcpConnectTimeout({ address: '', port: 0 }, 0));
+        return this.#streams.giveUp(message.id);
       case 'listen':
         return this.#answer(message.call, () => this.#streams.listen(message.port, message.forwarded));
       case 'unlisten':
         return this.#answer(message.call, () => this.#streams.unlisten(message.port));
-      case 'peer':
-        return this.#life.put(message);
       case 'remove_peer':
         return this.#life.remove(message.slot);
       case 'forwarding':
@@ -155,6 +158,7 @@ export class Endpoint {
       case 'close':
         return this.#close();
       case 'open':
+      case 'peer':
         return undefined;
     }
   }
@@ -250,12 +254,16 @@ export class Endpoint {
   }
 
   #ping({ call, address, timeoutMs }: Extract<ToWorker, { type: 'ping' }>): void {
-    this.#stack.ping({
-      address,
-      timeoutMs,
-      onReply: (pingMs) => this.#outbox.add({ type: 'answer', call, result: { ok: true, pingMs } }),
-      onFailure: (problem) => this.#outbox.add({ type: 'answer', call, result: { ok: false, problem } }),
-    });
+    const answer = (result: CallResult): void => this.#outbox.add({ type: 'answer', call, result });
+    try {
+      this.#stack.ping(address, {
+        timeoutMs,
+        done: (pingMs) =>
+          answer(pingMs === undefined ? { ok: false, problem: 'no echo came back' } : { ok: true, pingMs }),
+      });
+    } catch (error) {
+      answer({ ok: false, problem: error instanceof Error ? error.message : String(error) });
+    }
   }
 
   #status(): WorkerStatus {
@@ -290,8 +298,9 @@ export class Endpoint {
 
   async #shut(): Promise<void> {
     this.#timer.stop();
-    this.#stack.close();
+    // The device first: what has been said in full must not be followed by a RST.
     this.#device.close();
+    this.#stack.close();
     await this.#relay.close();
     this.#outbox.flush();
     await this.#udp.close();

@@ -1,7 +1,9 @@
 // Starts the worker from its sources, for tests: Node strips the types, this finds the files.
-import { registerHooks } from 'node:module';
+import { enableCompileCache, registerHooks } from 'node:module';
 
 const libs = new URL('../../../../', import.meta.url);
+
+enableCompileCache();
 
 registerHooks({
   resolve(specifier, context, next) {

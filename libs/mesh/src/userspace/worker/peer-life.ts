@@ -21,6 +21,8 @@ export interface PeerLifeParts {
   stack: IpStack;
   policy: ForwardingPolicy | undefined;
   relay: RelayCarrier;
+  /** Dials may have waited for it. */
+  endpointFound(peer: WorkerPeer): void;
   /** Something is to be sent: a turn has to follow. */
   wake(): void;
 }
@@ -43,17 +45,21 @@ export class PeerLife {
 
   /** Ends whoever has been revoked or is over. Asked before every packet and message, so it costs two comparisons. */
   check(): void {
-    const { peers, revocations } = this.#parts;
-    if (revocations.hasNews()) {
-      for (const peer of [...peers.all()]) {
-        if (revocations.isRevoked(peer.slot)) this.#end(peer, 'it was removed from the mesh');
-      }
-    }
+    const { peers } = this.#parts;
+    this.checkRevoked();
     if (!peers.anyOver()) return;
     const problem = 'its time on the mesh is over';
     for (const peer of peers.over()) {
       this.#end(peer, problem);
       this.#parts.outbox.add({ type: 'peer_ended', slot: peer.slot, problem });
+    }
+  }
+
+  checkRevoked(): void {
+    const { peers, revocations } = this.#parts;
+    if (!revocations.hasNews()) return;
+    for (const peer of [...peers.all()]) {
+      if (revocations.isRevoked(peer.slot)) this.#end(peer, 'it was removed from the mesh');
     }
   }
 
@@ -131,33 +137,28 @@ export class PeerLife {
 
   /** RSTs for its streams, then nothing: keys wiped, addresses and forwarding gone. */
   #end(peer: WorkerPeer, problem: string): void {
-    const { device, peers, policy, relay, stack } = this.#parts;
+    const { clock, device, peers, policy, relay, stack } = this.#parts;
     peers.remove(peer);
     policy?.removePeer(peer.slot);
+    const { endpoint } = peer.device;
     if (peer.streams.size > 0) {
-      this.#allowLastWords(peer);
+      // After a jump of the clock the device would take it for long gone.
+      peer.device.renew(clock.now() + lastWordsMs);
       for (const stream of [...peer.streams]) stream.cut(problem);
       stack.endOfTurn();
     }
-    for (const address of peer.settings.addresses) stack.cutPeer(address);
-    const { endpoint } = peer.device;
+    for (const address of peer.settings.addresses) stack.cutPeer(address, { goodbye: true });
     device.removePeer(peer.publicKey);
     if (endpoint?.carrier === 'ws') relay.cut(endpoint.address);
   }
 
-  /** After a jump of the clock the device would take the peer for long gone. */
-  #allowLastWords({ publicKey, settings }: WorkerPeer): void {
-    const { clock, device } = this.#parts;
-    const allowedIps = settings.allowedIps ?? settings.addresses;
-    device.addPeer({ publicKey, allowedIps, persistentKeepaliveSeconds: 0, expiresAt: clock.now() + lastWordsMs });
-  }
-
   #setEndpoint(peer: WorkerPeer, address: string, port: number): void {
-    const { device, peers, wake } = this.#parts;
+    const { device, endpointFound, peers, wake } = this.#parts;
     if (peers.atSlot(peer.slot) !== peer) return;
     device.setEndpoint(peer.device, { carrier: 'udp', address, port });
-    // Whoever waits for this peer should not wait for a timer besides.
-    if (peer.streams.size > 0) device.initiate(peer.device);
+    // At once: who dials it next finds a session, and who waits for it does not wait for a timer besides.
+    device.initiate(peer.device);
+    endpointFound(peer);
     wake();
   }
 

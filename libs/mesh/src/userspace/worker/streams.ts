@@ -1,7 +1,9 @@
-import type { IpStack, TcpConnection, TcpError, TcpHandlers, TcpListener } from '@coral/tcp';
+import type { IpStack, TcpConnection, TcpHandlers, TcpListener } from '@coral/tcp';
 import type { DialFailure, FromWorker, Outbox, ToWorker } from '../protocol.js';
 import type { WorkerPeer, WorkerPeers } from './worker-peers.js';
-import { WorkerStream, type StreamHost } from './worker-stream.js';
+import { WorkerStream, type DialOutcome, type StreamHost } from './worker-stream.js';
+
+type Dial = Extract<ToWorker, { type: 'dial' }>;
 
 /** The streams of an endpoint: who dials, who accepts, and what each still owes the main thread. */
 export class Streams implements StreamHost {
@@ -13,6 +15,8 @@ export class Streams implements StreamHost {
   readonly #listeners = new Map<number, TcpListener>();
   readonly #streams = new Map<number, WorkerStream>();
   readonly #unsettled = new Set<WorkerStream>();
+  /** Dials to peers whose name is being looked up. */
+  readonly #waiting = new Map<number, Dial>();
   #nextAcceptedId = -1;
   #closing = false;
 
@@ -50,19 +54,21 @@ export class Streams implements StreamHost {
     for (const stream of this.#unsettled) if (stream.settle()) this.#unsettled.delete(stream);
   }
 
-  dial({ id, slot, address, port }: Extract<ToWorker, { type: 'dial' }>): void {
+  dial(message: Dial): void {
+    const { id, slot, address, port } = message;
     const peer = this.#peers.atSlot(slot);
     if (!peer) return this.#failed(id, 'peer_gone', 'it is not on the mesh any more');
-    if (!peer.device.endpoint && !peer.settings.endpoint) {
+    if (!peer.device.endpoint) {
+      if (peer.settings.endpoint) return void this.#waiting.set(id, message);
       return this.#failed(id, 'unreachable', 'it has not called in yet, and nobody said where it is');
     }
     const stream = new WorkerStream(id, peer, this);
     const heardBefore = peer.device.rxBytes;
-    stream.onOutcome = (error) => {
-      if (!error) return this.outbox.add({ type: 'dialled', id });
+    stream.onOutcome = (outcome) => {
+      if (outcome === 'connected') return this.outbox.add({ type: 'dialled', id });
       const silent = peer.device.rxBytes === heardBefore;
       if (silent) this.#onSilence(peer);
-      this.#failed(id, failureOf(error, silent), problemOf(error, silent));
+      this.#failed(id, failureOf(outcome, silent), problemOf(outcome, silent));
     };
     try {
       stream.attach(this.#stack.connect({ address, port, handlers: stream.handlers }));
@@ -71,6 +77,27 @@ export class Streams implements StreamHost {
       peer.streams.delete(stream);
       this.#failed(id, 'unreachable', error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /** The name of the peer's endpoint has been found. */
+  endpointFound(peer: WorkerPeer): void {
+    for (const [id, dial] of this.#waiting) {
+      if (dial.slot !== peer.slot) continue;
+      this.#waiting.delete(id);
+      this.dial(dial);
+    }
+  }
+
+  /** Nobody answered the dial in time. */
+  giveUp(id: number): void {
+    if (this.#waiting.delete(id)) this.#failed(id, 'unreachable', 'the name of its endpoint could not be found');
+    this.#streams.get(id)?.giveUp();
+  }
+
+  /** The main thread has forgotten it. */
+  reset(id: number): void {
+    this.#waiting.delete(id);
+    this.#streams.get(id)?.reset();
   }
 
   listen(port: number, forwarded: boolean): void {
@@ -117,15 +144,28 @@ export class Streams implements StreamHost {
   }
 }
 
-function failureOf(error: TcpError, silent: boolean): DialFailure {
-  if (error.reason === 'tcp_refused' || error.reason === 'tcp_reset') return 'refused';
-  if (error.reason === 'tcp_unreachable') return 'unreachable';
-  if (error.reason === 'peer_gone') return 'peer_gone';
-  return silent ? 'silent' : 'slow';
+type Failed = Exclude<DialOutcome, 'connected'>;
+
+function failureOf(outcome: Failed, silent: boolean): DialFailure {
+  switch (reasonOf(outcome)) {
+    case 'tcp_refused':
+    case 'tcp_reset':
+      return 'refused';
+    case 'tcp_unreachable':
+      return 'unreachable';
+    case 'peer_gone':
+      return 'peer_gone';
+    default:
+      return silent ? 'silent' : 'slow';
+  }
 }
 
-function problemOf(error: TcpError, silent: boolean): string {
-  if (error.reason === 'tcp_refused' || error.reason === 'tcp_reset') return 'nothing listens on that port';
-  if (error.reason === 'tcp_unreachable' || !silent) return error.message;
-  return 'nothing was heard of it; either datagrams do not get through, or it does not know this key any more';
+function problemOf(outcome: Failed, silent: boolean): string {
+  if (failureOf(outcome, silent) === 'refused') return 'nothing listens on that port';
+  if (silent) return 'nothing was heard of it; datagrams do not get through, or it does not know this key any more';
+  return typeof outcome === 'object' ? outcome.message : 'it did not accept the connection in time';
+}
+
+function reasonOf(outcome: Failed): string {
+  return typeof outcome === 'object' ? outcome.reason : outcome;
 }

@@ -9,7 +9,7 @@ import type { WorkerStream } from './worker-stream.js';
 export interface WorkerPeer {
   readonly slot: number;
   readonly publicKey: Buffer;
-  readonly device: DevicePeer;
+  device: DevicePeer;
   readonly streams: Set<WorkerStream>;
   settings: PeerMessage;
   ranges: readonly Prefix[];
@@ -24,7 +24,6 @@ export interface WorkerPeer {
 export class WorkerPeers {
   readonly #clock: Clock;
   readonly #bySlot = new Map<number, WorkerPeer>();
-  readonly #byDevice = new Map<DevicePeer, WorkerPeer>();
   readonly #byAddress = new AddressMap<WorkerPeer>();
   #nextWallEnd = Number.POSITIVE_INFINITY;
   #nextMonotonicEnd = Number.POSITIVE_INFINITY;
@@ -46,7 +45,7 @@ export class WorkerPeers {
   }
 
   ofDevice(device: DevicePeer): WorkerPeer | undefined {
-    return this.#byDevice.get(device);
+    return this.#bySlot.get(device.slot);
   }
 
   /** Whose address it is; not a hub that only routes to it. */
@@ -86,13 +85,14 @@ export class WorkerPeers {
       monotonicEnd: 0,
       tried: undefined,
     };
+    device.slot = settings.slot;
+    peer.device = device;
     peer.settings = settings;
     // Its own addresses are in the map; ranges are for what it routes besides.
     peer.ranges = (settings.allowedIps ?? []).flatMap(toPrefix);
     peer.wallEnd = settings.expiresAt;
     peer.monotonicEnd = this.#clock.monotonic() + (settings.expiresAt - this.#clock.now());
     this.#bySlot.set(peer.slot, peer);
-    this.#byDevice.set(device, peer);
     for (const address of settings.addresses) this.#byAddress.set(wordsOf(address), peer);
     this.#nextWallEnd = Math.min(this.#nextWallEnd, peer.wallEnd);
     this.#nextMonotonicEnd = Math.min(this.#nextMonotonicEnd, peer.monotonicEnd);
@@ -105,7 +105,6 @@ export class WorkerPeers {
       if (this.#byAddress.get(words.w0, words.w1, words.w2, words.w3) === peer) this.#byAddress.delete(words);
     }
     this.#bySlot.delete(peer.slot);
-    this.#byDevice.delete(peer.device);
     if (peer.wallEnd === Number.POSITIVE_INFINITY) return;
     if (peer.wallEnd <= this.#nextWallEnd || peer.monotonicEnd <= this.#nextMonotonicEnd) this.#findNextEnd();
   }

@@ -9,6 +9,9 @@ import {
 } from '../protocol.js';
 import type { WorkerPeer } from './worker-peers.js';
 
+/** How a dial ended. `closed`: without an error, which a connection that was never established should not. */
+export type DialOutcome = 'connected' | 'gave_up' | 'closed' | TcpError;
+
 /** What a stream needs from its endpoint. */
 export interface StreamHost {
   readonly outbox: Outbox<FromWorker>;
@@ -30,7 +33,7 @@ export class WorkerStream {
   #released = false;
   #over = false;
   /** A dial that has not been answered yet. */
-  onOutcome: ((error: TcpError | undefined) => void) | undefined;
+  onOutcome: ((outcome: DialOutcome) => void) | undefined;
 
   constructor(id: number, peer: WorkerPeer, host: StreamHost) {
     this.id = id;
@@ -43,7 +46,7 @@ export class WorkerStream {
     connected: () => {
       const onOutcome = this.onOutcome;
       this.onOutcome = undefined;
-      onOutcome?.(undefined);
+      onOutcome?.('connected');
     },
     readable: () => this.#deliver(),
     ended: () => {
@@ -91,11 +94,11 @@ export class WorkerStream {
   }
 
   /** A dial that nobody answered in time. */
-  giveUp(error: TcpError): void {
+  giveUp(): void {
     const { onOutcome } = this;
     if (this.#over || !onOutcome) return;
     this.reset();
-    onOutcome(error);
+    onOutcome('gave_up');
   }
 
   /** Cut from here: RST for the far end, the reason for the main thread. */
@@ -114,7 +117,7 @@ export class WorkerStream {
   /** All that was written, FIN included, has been acknowledged. */
   get hasLeft(): boolean {
     const { state } = this.#connection ?? { state: 'closed' };
-    return state === 'fin_wait_2' || state === 'closing' || state === 'time_wait' || state === 'closed';
+    return state === 'fin_wait_2' || state === 'time_wait' || state === 'closed';
   }
 
   /** Gives credit for what TCP has sent since. True when there is nothing left to look after. */
@@ -153,7 +156,7 @@ export class WorkerStream {
     if (this.#over) return;
     const { onOutcome } = this;
     this.#forget();
-    if (onOutcome) onOutcome(error);
+    if (onOutcome) onOutcome(error ?? 'closed');
     else if (!this.#released) {
       this.#host.outbox.add({ type: 'closed', id: this.id, problem: error === undefined ? undefined : why(error) });
     }
