@@ -1,8 +1,8 @@
 import type { KeyId } from '@coral/model';
 import type { ControlDb } from '../control/control-db.js';
 
-/** How long a new place may be in memory only: forgetting one costs its member a few seconds after a restart. */
-export const saveEndpointsEveryMs = 5_000;
+/** How long a new place may be in memory only, so that many are one write: forgetting one costs its member a quarter of a minute. */
+export const saveEndpointsAfterMs = 50;
 
 export interface UdpEndpoint {
   host: string;
@@ -14,21 +14,15 @@ export class PeerEndpoints implements Disposable {
   private readonly db: ControlDb;
   private readonly known = new Map<KeyId, UdpEndpoint>();
   private unsaved = new Map<KeyId, UdpEndpoint | undefined>();
-  private readonly timer: NodeJS.Timeout;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly onError: (thrown: unknown) => void;
 
   constructor(db: ControlDb, onError: (thrown: unknown) => void) {
     this.db = db;
     for (const row of db.sql.prepare('SELECT key_id, host, port FROM mesh_endpoints').all()) {
       this.known.set(row['key_id'] as KeyId, { host: String(row['host']), port: Number(row['port']) });
     }
-    this.timer = setInterval(() => {
-      try {
-        this.save();
-      } catch (thrown) {
-        onError(thrown);
-      }
-    }, saveEndpointsEveryMs);
-    this.timer.unref();
+    this.onError = onError;
   }
 
   of(keyId: KeyId): UdpEndpoint | undefined {
@@ -44,11 +38,11 @@ export class PeerEndpoints implements Disposable {
     const before = this.known.get(keyId);
     if (before?.host === at.host && before.port === at.port) return;
     this.known.set(keyId, at);
-    this.unsaved.set(keyId, at);
+    this.note(keyId, at);
   }
 
   forget(keyId: KeyId): void {
-    if (this.known.delete(keyId)) this.unsaved.set(keyId, undefined);
+    if (this.known.delete(keyId)) this.note(keyId, undefined);
   }
 
   /** Forgets everybody that is not on the mesh any more: what ended while the colony was down. */
@@ -57,8 +51,22 @@ export class PeerEndpoints implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
     this.save();
+  }
+
+  private note(keyId: KeyId, at: UdpEndpoint | undefined): void {
+    this.unsaved.set(keyId, at);
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      try {
+        this.save();
+      } catch (thrown) {
+        // Kept in `unsaved`, and tried again with the next change.
+        this.onError(thrown);
+      }
+    }, saveEndpointsAfterMs);
+    this.timer.unref();
   }
 
   private save(): void {
