@@ -40,6 +40,17 @@ describe('a session', () => {
     expect(bad.right.heard()).toEqual([1]);
   });
 
+  it('is not made by an attempt of before the preshared key was changed', () => {
+    const { left, right, clock } = pair({ impairments: { delayMs: 5 }, left: { presharedKey: Buffer.alloc(32, 1) } });
+    left.say(right, 1);
+    clock.advance(7);
+    // The response of an end without a preshared key is on its way.
+    left.addPeer(right, { presharedKey: Buffer.alloc(32, 2) });
+    clock.advance(100);
+    expect(left.kinds()).toEqual([]);
+    expect(left.drops).toMatchObject({ unknown_index: 1 });
+  });
+
   it('carries IPv6 as well', () => {
     const network = new Network('six');
     const left = new End(network, { name: 'left', at: '2001:db8::1', address: 'fd42:c0a1::1' });
