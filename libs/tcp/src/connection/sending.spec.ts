@@ -139,6 +139,19 @@ describe('retransmission timeout (RFC 6298)', () => {
     expect(script.connection.figures.congestionWindow).toBeGreaterThanOrEqual(before);
   });
 
+  it('sends many small segments again as few full ones', () => {
+    const script = at100ms({});
+    for (let index = 0; index < 50; index += 1) script.write(30);
+    script.close();
+    expect(script.out()).toHaveLength(51);
+    script.wait(300);
+    expect(script.out()).toEqual(['. 1:991(990) ack 1 win 65535']);
+    script.in('.', { ack: 991 });
+    expect(script.out()).toEqual(['FP. 991:1501(510) ack 1 win 65535']);
+    script.in('.', { ack: 1_502 });
+    expect(script.state).toBe('fin_wait_2');
+  });
+
   it('tries smaller segments where full ones vanish (RFC 4821)', () => {
     const script = at100ms({ mss: 1_400 }, new Script({ mss: 1_400 }));
     script.write(1_400);
