@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { currentWireGuardGo } from './support/current-wireguard-go.js';
 import { performTask, sha256OfStream, type TcpResult, type TcpTask } from './support/kernel-peer.js';
 import { kernelInner, KernelStage, type Family, type Joined } from './support/kernel-stage.js';
 import { describeInterop, isLongRun } from './support/requirements.js';
@@ -193,3 +194,20 @@ describeInterop('our TCP and the kernel’s', () => {
     expect(error.reason).toBe('tcp_timed_out');
   });
 });
+
+if (isLongRun)
+  describeInterop('our TCP and the kernel’s through a current wireguard-go', () => {
+    it('carry 50 MB each way, and whatever it bundles', async () => {
+      const built = currentWireGuardGo();
+      if (typeof built === 'string') throw new Error(built);
+      const stage = await KernelStage.start(built.binary);
+      using joined = await stage.join();
+      const bytes = 50 * MB;
+      const listener = await stage.kernel.listen({ do: 'exchange', bytes, seed: 2 });
+      const socket = await joined.ours.connect(kernelInner.v6, listener.port);
+      const port = socket.localPort;
+      const here = await performTask(socket, { do: 'exchange', bytes, seed: 1 });
+      expect([here, await listener.result(port)]).toMatchObject([stream(2, bytes), stream(1, bytes)]);
+      await stage.stop();
+    });
+  });
