@@ -166,8 +166,8 @@ export class WireGuardDevice {
 
   /** A copy. */
   counters(): DeviceCounters {
-    const { counters } = this.#core;
-    return { ...counters, drops: { ...counters.drops } };
+    const { counters, indexes } = this.#core;
+    return { ...counters, indexes: indexes.size, drops: { ...counters.drops } };
   }
 
   /** All keys are wiped; nothing goes in or out any more. No events. */
