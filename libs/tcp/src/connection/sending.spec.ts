@@ -420,7 +420,10 @@ describe('a shut window (RFC 9293 §3.8.6)', () => {
     script.in('P.', { seq: 1, data: 'abc', win: 5_000 });
     script.in('P.', { seq: 4, data: 'def', win: 2_000 });
     script.out();
-    script.in('P.', { seq: 1, data: 'abc', win: 9_000 });
+    // Older than the last, though it brings a new byte.
+    script.in('P.', { seq: 1, data: 'abcdefg', win: 9_000 });
+    expect(script.text).toBe('abcdefg');
+    script.out();
     script.write(9_000);
     expect(ranges(script.out()).at(-1)).toBe('1001:2001');
   });
