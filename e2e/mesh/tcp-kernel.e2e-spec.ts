@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { currentWireGuardGo } from './support/current-wireguard-go.js';
 import { performTask, sha256OfStream, type TcpResult, type TcpTask } from './support/kernel-peer.js';
 import { kernelInner, KernelStage, type Family, type Joined } from './support/kernel-stage.js';
 import { describeInterop, isLongRun } from './support/requirements.js';
@@ -192,4 +193,22 @@ describeInterop('our TCP and the kernel’s', () => {
     const [error] = (await once(socket, 'error')) as [{ reason?: string }];
     expect(error.reason).toBe('tcp_timed_out');
   });
+
+  // Built from its sources: in the long run only.
+  it.each(isLongRun ? [50] : [])(
+    'carry %i MB through a current wireguard-go, and whatever it bundles',
+    async (megabytes) => {
+      const built = currentWireGuardGo();
+      if (typeof built === 'string') throw new Error(built);
+      const other = await KernelStage.start(built.binary);
+      using joined = await other.join();
+      const bytes = megabytes * MB;
+      const listener = await other.kernel.listen({ do: 'exchange', bytes, seed: 2 });
+      const socket = await joined.ours.connect(kernelInner.v6, listener.port);
+      const port = socket.localPort;
+      const here = await performTask(socket, { do: 'exchange', bytes, seed: 1 });
+      expect([here, await listener.result(port)]).toMatchObject([stream(2, bytes), stream(1, bytes)]);
+      await other.stop();
+    },
+  );
 });

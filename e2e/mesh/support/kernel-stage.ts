@@ -37,12 +37,18 @@ export class KernelStage {
   readonly publicKey: Buffer;
   #joined = 0;
 
-  static async start(): Promise<KernelStage> {
+  /** With another wireguard-go than Debian's when its `binary` is given. */
+  static async start(binary?: string): Promise<KernelStage> {
     const namespace = await NetworkNamespace.create();
     const privateKey = randomBytes(32);
     const addresses = [`${kernelInner.v4}/16`, `${kernelInner.v6}/64`];
     // Of which the smallest of ours takes part: the MSS is the smaller of both sides'.
-    const foreign = await WireGuardGo.start(namespace, { privateKey, addresses, mtu: 1_420 });
+    const foreign = await WireGuardGo.start(namespace, {
+      privateKey,
+      addresses,
+      mtu: 1_420,
+      ...(binary === undefined ? {} : { binary }),
+    });
     const publicKey = await namespace.run('wg', ['pubkey'], { input: privateKey.toString('base64') });
     return new KernelStage(namespace, foreign, Buffer.from(publicKey, 'base64'));
   }

@@ -94,6 +94,12 @@ export class Foreign {
     return { sent: Number(sent), answered: Number(answered) };
   }
 
+  /** Whether so many pings are answered in time. It may be more: those that waited for a session arrive all at once. */
+  async reaches(address: string, count: number, o: PingOptions = {}): Promise<boolean> {
+    const { answered } = await this.ping(address, count, o);
+    return answered >= count;
+  }
+
   async stop(): Promise<void> {
     await this.go.stop();
     await this.namespace.remove();

@@ -1,4 +1,5 @@
 export {
+  defaultLimits as defaultTcpLimits,
   TcpConnection,
   type KeepAlive,
   type TcpAddress,

@@ -4,10 +4,10 @@ import { describe, expect, it } from 'vitest';
 import { KeyedBlake2s } from './keyed-blake2s.js';
 
 describe('keyed BLAKE2s', () => {
-  it('is what the general library computes, for every length around the blocks', () => {
+  it('is what the general library computes, for every length of key and message around the blocks', () => {
     const random = new SeededRandom('blake2s');
     for (let length = 1; length <= 300; length++) {
-      const [key, message] = [random.bytes(32), random.bytes(length)];
+      const [key, message] = [random.bytes((length % 32) + 1), random.bytes(length)];
       const expected = Buffer.from(blake2s(message, { key, dkLen: 16 }));
       const mac = new KeyedBlake2s(key);
       expect(mac.of(message), `length ${length}`).toEqual(expected);
@@ -29,8 +29,9 @@ describe('keyed BLAKE2s', () => {
     }
   });
 
-  it('takes keys of 32 bytes and messages of some', () => {
-    expect(() => new KeyedBlake2s(Buffer.alloc(16))).toThrow(RangeError);
+  it('takes keys of 1 to 32 bytes and messages of some', () => {
+    expect(() => new KeyedBlake2s(Buffer.alloc(0))).toThrow(RangeError);
+    expect(() => new KeyedBlake2s(Buffer.alloc(33))).toThrow(RangeError);
     expect(() => new KeyedBlake2s(Buffer.alloc(32)).of(Buffer.alloc(0))).toThrow(RangeError);
   });
 });

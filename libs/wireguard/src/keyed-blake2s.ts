@@ -6,7 +6,7 @@
  */
 const blockBytes = 64;
 const macBytes = 16;
-const keyBytes = 32;
+const longestKey = 32;
 
 const iv = Int32Array.of(
   0x6a09e667,
@@ -44,12 +44,12 @@ export class KeyedBlake2s {
   /** After the block of the key: where every message begins. */
   readonly #keyed = new Int32Array(8);
 
-  /** 32 bytes; not kept. */
+  /** 1 to 32 bytes (mac1: 32, mac2: the 16 of a cookie); not kept. */
   constructor(key: Uint8Array) {
-    if (key.length !== keyBytes) throw new RangeError('A MAC key here has 32 bytes.');
+    if (key.length < 1 || key.length > longestKey) throw new RangeError('A BLAKE2s key has 1 to 32 bytes.');
     state.set(iv);
     // Parameter block, RFC 7693 §2.5: output length, key length, fanout and depth 1.
-    state[0] = (state[0] as number) ^ (0x01010000 | (keyBytes << 8) | macBytes);
+    state[0] = (state[0] as number) ^ (0x01010000 | (key.length << 8) | macBytes);
     block.fill(0);
     block.set(key);
     loadBlock(block, 0);

@@ -171,8 +171,8 @@ describe('in a session', () => {
   it('stays with UDP through a bulk transfer that fills the queues', () => {
     const tunnel = new RacedTunnel({ rttMs: 40, udp: { rate: 5_000_000, queueBytes: 500_000 } });
     const stream = tunnel.stream({ bytesPerTick: 30_000, tickMs: 20, way: 'down' });
-    tunnel.clock.advance(30_000);
-    expect(stream.read()).toBeGreaterThan(5_000_000);
+    tunnel.clock.advance(10_000);
+    expect(stream.read()).toBeGreaterThan(3_000_000);
     expect(tunnel.switches()).toEqual([]);
   });
 
@@ -214,10 +214,10 @@ describe('the way back to UDP', () => {
   it('costs the session nothing while UDP stays dead', () => {
     const tunnel = new RacedTunnel();
     tunnel.swallowUdp();
-    const talk = tunnel.conversation(100);
+    const talk = tunnel.conversation(500);
     tunnel.clock.advance(10 * minute);
     expect(tunnel.race.carrier).toBe('ws');
-    expect(talk.answers()).toBeGreaterThan(4_500);
+    expect(talk.answers()).toBeGreaterThan(1_100);
     talk.slowest();
     tunnel.clock.advance(10 * minute);
     expect(talk.slowest()).toBeLessThan(100);
@@ -250,7 +250,7 @@ describe('the way back to UDP', () => {
 
   it('is taken ever more rarely when the path comes and goes', () => {
     const tunnel = new RacedTunnel();
-    tunnel.conversation(100);
+    tunnel.conversation(400);
     for (let i = 0; i < 60; i += 1) {
       tunnel.swallowUdp(0);
       tunnel.clock.advance(20_000);
@@ -307,7 +307,7 @@ describe('when the WebSocket fails as well', () => {
     expect(words.slowest()).toBeLessThan(5_000);
   });
 
-  it('it is told once, and over when one works again, however long it took', () => {
+  it('is told once, and over when one works again, however long it took', () => {
     const tunnel = new RacedTunnel();
     const talk = tunnel.conversation(100);
     tunnel.clock.advance(2_000);
@@ -322,7 +322,7 @@ describe('when the WebSocket fails as well', () => {
     expect(tunnel.race.carrier).toBe('udp');
   });
 
-  it('it rests when nobody wants anything, and starts anew', () => {
+  it('rests when nobody wants anything, and starts anew', () => {
     const tunnel = new RacedTunnel({ wsBlocked: true });
     tunnel.swallowUdp();
     tunnel.say();

@@ -249,8 +249,8 @@ class UserspaceEndpoint implements UserspaceMesh {
     if (this.#over) return;
     this.#over = error;
     clearTimeout(this.#sweeper);
-    for (const { reject } of [...this.#dials.values()]) reject(error);
-    for (const stream of [...this.#streams.values()]) stream.destroy(streamError);
+    for (const { reject } of this.#dials.values()) reject(error);
+    for (const stream of this.#streams.values()) stream.destroy(streamError);
     this.#listeners.clear();
   }
 

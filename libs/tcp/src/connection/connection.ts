@@ -465,7 +465,7 @@ export class TcpConnection {
     const echo = this.timestamps.enabled ? segment.options.timestamp?.echo : undefined;
     const tsNow = echo === undefined ? 0 : this.timestamps.value(now);
     if (ack > sender.una || sender.outstanding || segment.options.sack !== undefined || sender.window === 0) {
-      sender.onAck(ack, segment.options.sack, echo, tsNow, duplicate, now);
+      sender.onAck({ ack, sack: segment.options.sack, echo, tsNow, duplicate }, now);
     }
     if (echo !== undefined && segment.payload.length > 0) this.measureAsReceiver(tsNow, echo);
     if (this.wantsRoom && sender.held <= sender.highWater / 2) {
@@ -532,7 +532,7 @@ export class TcpConnection {
     if (measurable && elapsed < this.limits.connectTimeoutMs) this.sender.times.sample(elapsed, now);
     else this.sender.times.assume(RTO_AFTER_LOST_SYN_MS);
     this.sender.open({
-      payloadMax: this.payloadMax(),
+      segmentSize: this.payloadMax(),
       window,
       sackPermitted: this.offered.sack,
       synLost: this.synTries > 1,

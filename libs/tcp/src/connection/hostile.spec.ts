@@ -171,6 +171,16 @@ describe('odd segments', () => {
     expect(script.text).toBe('0123456789');
   });
 
+  it('believes the first FIN, also one that came early', () => {
+    const script = new Script().established();
+    script.in('F.', { seq: 4, data: 'def' });
+    script.in('F.', { seq: 4, data: 'defghi' });
+    script.in('P.', { seq: 7, data: 'ghi' });
+    script.in('P.', { seq: 1, data: 'abc' });
+    expect(script.text).toBe('abcdef');
+    expect(script.state).toBe('close_wait');
+  });
+
   it('ignores data and FIN behind the FIN', () => {
     const script = new Script().established();
     script.in('F.', { data: 'abc' });

@@ -24,10 +24,10 @@ export class Rack {
   private reorderFactor = 1;
   private reorderPersist = 0;
   private dsackRoundEnd = -1;
-  private readonly board: () => Scoreboard;
+  private readonly board: Scoreboard;
   private readonly times: RoundTrip;
 
-  constructor(board: () => Scoreboard, times: RoundTrip) {
+  constructor(board: Scoreboard, times: RoundTrip) {
     this.board = board;
     this.times = times;
   }
@@ -69,7 +69,7 @@ export class Rack {
    */
   detect(now: number, recovering: boolean): number {
     if (this.sentAt === -Infinity) return 0;
-    const board = this.board();
+    const { board } = this;
     const patience = this.roundTrip + this.reorderWindow(recovering);
     let wait = 0;
     let segment = board.oldest;
@@ -85,7 +85,7 @@ export class Rack {
 
   /** §6.3: the retransmission timer ran out; the first segment is lost, and all that are overdue. */
   markOverdue(now: number): void {
-    const board = this.board();
+    const { board } = this;
     const patience = this.roundTrip + this.reorderWindow(true);
     const head = board.head;
     if (head !== undefined) board.markLost(head);
@@ -98,7 +98,7 @@ export class Rack {
   }
 
   private reorderWindow(recovering: boolean): number {
-    if (!this.reordering && (recovering || this.board().sackedCount >= DUPLICATE_THRESHOLD)) return 0;
+    if (!this.reordering && (recovering || this.board.sackedCount >= DUPLICATE_THRESHOLD)) return 0;
     const min = this.times.min;
     if (min === Infinity) return 0;
     return Math.min((this.reorderFactor * min) / 4, this.times.smoothed ?? min);

@@ -152,6 +152,11 @@ export class Scoreboard {
     this.lostFrom = Math.min(this.lostFrom, segment.start);
   }
 
+  markAllLost(): void {
+    for (let segment = this.oldestInFlight; segment !== undefined; segment = this.oldestInFlight)
+      this.markLost(segment);
+  }
+
   /** The lost segment with the lowest sequence number. */
   nextLost(): SentSegment | undefined {
     if (this.lostCount === 0) {
@@ -183,6 +188,21 @@ export class Scoreboard {
       else this.newestInFlight = rest;
       segment.newer = rest;
     }
+  }
+
+  /** Joins the lost segments behind this lost one to it, as far as they fit: many small ones go again as one. */
+  joinLost(segment: SentSegment, bytes: number): void {
+    const from = this.indexFrom(segment.start) + 1;
+    let to = from;
+    while (to < this.segments.length) {
+      const next = this.segments[to]!;
+      if (next.state !== LOST || next.end - segment.start > bytes) break;
+      segment.end = next.end;
+      segment.fin = next.fin;
+      this.lostCount--;
+      to++;
+    }
+    if (to > from) this.segments.splice(from, to - from);
   }
 
   /** The peer has thrown away what it had SACKed (RFC 2018 §8): all of that is to be sent again. */

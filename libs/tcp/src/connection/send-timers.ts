@@ -52,6 +52,11 @@ export class SendTimers {
     this.tailAt = Math.min(now + wait, this.rtoAt);
   }
 
+  /** `wait` as RACK says: 0 for never. */
+  armReorder(now: number, wait: number): void {
+    this.reorderAt = wait > 0 ? now + wait : Infinity;
+  }
+
   armPersist(now: number, times: RoundTrip): void {
     if (this.persistAt !== Infinity) return;
     this.persistAt = now + Math.min(this.limits.maxRtoMs, times.unbackedTimeout * 2 ** this.persistBackoff);

@@ -139,6 +139,19 @@ describe('retransmission timeout (RFC 6298)', () => {
     expect(script.connection.figures.congestionWindow).toBeGreaterThanOrEqual(before);
   });
 
+  it('sends many small segments again as few full ones', () => {
+    const script = at100ms({});
+    for (let index = 0; index < 50; index += 1) script.write(30);
+    script.close();
+    expect(script.out()).toHaveLength(51);
+    script.wait(300);
+    expect(script.out()).toEqual(['. 1:991(990) ack 1 win 65535']);
+    script.in('.', { ack: 991 });
+    expect(script.out()).toEqual(['FP. 991:1501(510) ack 1 win 65535']);
+    script.in('.', { ack: 1_502 });
+    expect(script.state).toBe('fin_wait_2');
+  });
+
   it('tries smaller segments where full ones vanish (RFC 4821)', () => {
     const script = at100ms({ mss: 1_400 }, new Script({ mss: 1_400 }));
     script.write(1_400);
@@ -407,7 +420,10 @@ describe('a shut window (RFC 9293 §3.8.6)', () => {
     script.in('P.', { seq: 1, data: 'abc', win: 5_000 });
     script.in('P.', { seq: 4, data: 'def', win: 2_000 });
     script.out();
-    script.in('P.', { seq: 1, data: 'abc', win: 9_000 });
+    // Older than the last, though it brings a new byte.
+    script.in('P.', { seq: 1, data: 'abcdefg', win: 9_000 });
+    expect(script.text).toBe('abcdefg');
+    script.out();
     script.write(9_000);
     expect(ranges(script.out()).at(-1)).toBe('1001:2001');
   });

@@ -25,7 +25,7 @@ describe('throughput in virtual time', () => {
 
   it('keeps a bottleneck of 50 Mbit/s busy with a queue of a quarter of the round trip', () => {
     const there = { delayMs: 10, rate: 50_000_000, queueBytes: 32_000 };
-    expect(throughput({ seed: 4, there, back: { delayMs: 10 }, near: { sends: 16 * MIB } })).toBeGreaterThan(35);
+    expect(throughput({ seed: 4, there, back: { delayMs: 10 }, near: { sends: 16 * MIB } })).toBeGreaterThan(30);
   });
 
   it('is not fooled by reordering', () => {

@@ -118,8 +118,11 @@ export class FlowRegistry {
         for (const flow of turn) {
           done += 1;
           flow.isInTurn = false;
-          flow.connection?.endOfTurn();
-          this.#settle(flow);
+          try {
+            flow.connection?.endOfTurn();
+          } finally {
+            this.#settle(flow);
+          }
         }
       } finally {
         // A handler threw: that is the application's fault, and must not cost the others their turn.

@@ -234,11 +234,14 @@ describe('an ICMP error', () => {
     const ours = new Route(address(us.v4), address(them.v4));
     const neverSent = writeUdp(writer, ours, 4444, 53, Buffer.alloc(9));
     stack.onPacket(writeUnreachable(writer, inbound(4), 'port', neverSent, parse(neverSent).header));
+    const heard: unknown[] = [];
+    stack.bindUdp(1, { datagram: () => {}, unreachable: (to) => heard.push(to) });
     const neverOurs = writeUdp(writer, new Route(address(them.v4), address(us.v4)), 1, 2, Buffer.alloc(9));
     stack.onPacket(writeUnreachable(writer, inbound(4), 'port', neverOurs, parse(neverOurs).header));
     const short = writeUnreachable(writer, inbound(4), 'port', neverSent.subarray(0, 27), parse(neverSent).header);
     stack.onPacket(short);
     expect([take(), drops(stack)]).toEqual([[], { icmp_quote_unknown: 2, icmp_quote_malformed: 1 }]);
+    expect(heard).toEqual([]);
   });
 
   it('is never answered by another', () => {

@@ -32,8 +32,8 @@ export interface StackLimits {
 export const defaultStackLimits: StackLimits = {
   maxConnections: 16_384,
   maxConnectionsPerPeer: 256,
-  maxHalfOpen: 1_024,
-  maxHalfOpenPerPeer: 64,
+  maxHalfOpen: 4_096,
+  maxHalfOpenPerPeer: 128,
   maxMemoryBytes: 256 * 1024 * 1024,
   maxMemoryBytesPerPeer: 32 * 1024 * 1024,
   cutMemoryBytes: 512 * 1024 * 1024,

@@ -27,7 +27,7 @@ function segment(o: Partial<Segment> & { from?: string; text?: string }): Buffer
 }
 
 /** A host with a listener on 9000 and one connection to it, made by hand. */
-function accepted(options: Parameters<typeof lonelyHost>[0] = {}) {
+function accepted(options: Parameters<typeof lonelyHost>[0] = {}, synOptions = NO_OPTIONS) {
   const host = lonelyHost(options);
   const closed: (TcpError | undefined)[] = [];
   const connections: TcpConnection[] = [];
@@ -40,9 +40,9 @@ function accepted(options: Parameters<typeof lonelyHost>[0] = {}) {
     host.stack.endOfTurn();
     return host.takeSegments();
   };
-  const [synAck] = say({});
+  const [synAck] = say({ options: synOptions });
   if (synAck === undefined) throw new Error('no answer to a SYN');
-  say({ flags: ACK, seq: 1001, ack: synAck.seq + 1 });
+  say({ flags: ACK, seq: 1001, ack: synAck.seq + 1, options: synOptions });
   const [connection] = connections;
   if (connection === undefined) throw new Error('not accepted');
   return { ...host, listener, connection, connections, closed, say, theirNext: 1001, ourNext: (synAck.seq + 1) >>> 0 };
@@ -422,7 +422,7 @@ describe('TIME-WAIT', () => {
 
   it('is not ended by a RST (RFC 1337), and answers an old SYN with its ACK', () => {
     const host = ended();
-    expect(host.say({ flags: RST, seq: 1002 })).toEqual([]);
+    for (const seq of [1001, 1002, 1003]) expect(host.say({ flags: RST, seq })).toEqual([]);
     expect(host.say({ flags: SYN, seq: 900 })).toMatchObject([{ flags: ACK, ack: 1002 }]);
     expect(host.stack.counters()).toMatchObject({ timeWait: 1 });
   });
@@ -431,6 +431,22 @@ describe('TIME-WAIT', () => {
     const host = ended();
     expect(host.say({ flags: SYN, seq: 5000 })).toMatchObject([{ flags: SYN | ACK, ack: 5001 }]);
     expect(host.stack.counters()).toMatchObject({ timeWait: 0, halfOpen: 1 });
+  });
+
+  it('goes by the timestamps when there are any (RFC 6191): newer gets in, older does not, whatever the number', () => {
+    const stamp = (value: number) => ({ ...NO_OPTIONS, timestamp: { value, echo: 0 } });
+    const host = accepted({}, stamp(5000));
+    host.connection.end();
+    host.say({ flags: ACK, seq: 1001, ack: host.ourNext, options: stamp(5001) });
+    host.say({ flags: FIN | ACK, seq: 1001, ack: host.ourNext + 1, options: stamp(5002) });
+    expect(host.stack.counters().timeWait).toBe(1);
+    host.clock.advance(7);
+    const [before] = host.say({ flags: FIN | ACK, seq: 1001, ack: host.ourNext + 1, options: stamp(5002) });
+    host.clock.advance(7);
+    const [after] = host.say({ flags: SYN, seq: 90_000, options: stamp(4000) });
+    expect(after).toMatchObject({ flags: ACK, ack: 1002, options: { timestamp: { echo: 5002 } } });
+    expect((after?.options.timestamp?.value ?? 0) - (before?.options.timestamp?.value ?? 0)).toBe(7);
+    expect(host.say({ flags: SYN, seq: 500, options: stamp(6000) })).toMatchObject([{ flags: SYN | ACK, ack: 501 }]);
   });
 
   it('does not answer itself: an echo of its own ACK is not answered, and others only so often', () => {
@@ -481,16 +497,39 @@ describe('"packet too big"', () => {
     return packet;
   };
 
-  it('makes segments smaller when it quotes what is in flight', () => {
-    const host = accepted();
+  const largeSyn = { ...NO_OPTIONS, mss: 1240 };
+
+  it.each([
+    [800, 800],
+    // No IPv4 path takes less: such an error is a lie, or old.
+    [68, 576],
+    [0, 576],
+  ])('of %d makes packets no larger than %d when it quotes what is in flight', (mtu, largest) => {
+    const host = accepted({}, largeSyn);
     host.connection.write(Buffer.alloc(3000));
     host.stack.endOfTurn();
-    const packets = host.take();
-    const [full = Buffer.alloc(0)] = packets;
-    expect(full.length).toBe(576);
-    host.stack.onPacket(tooBig(full, 600));
-    host.stack.endOfTurn();
+    const [full = Buffer.alloc(0)] = host.take();
+    expect(full.length).toBe(1280);
+    host.stack.onPacket(tooBig(full, mtu));
+    host.clock.attach(host.stack);
+    host.clock.advance(1000);
+    const lengths = host.take().map((packet) => packet.length);
+    expect(Math.max(...lengths)).toBe(largest);
     expect(drops(host.stack)).toEqual({});
+  });
+
+  it('is not believed when it quotes what is acknowledged already, or not sent yet', () => {
+    for (const offset of [-1, 3000]) {
+      const host = accepted({}, largeSyn);
+      host.connection.write(Buffer.alloc(3000));
+      host.stack.endOfTurn();
+      const [full = Buffer.alloc(0)] = host.take();
+      full.writeUInt32BE((full.readUInt32BE(24) + offset) >>> 0, 24);
+      host.stack.onPacket(tooBig(full, 600));
+      host.connection.write(Buffer.alloc(3000));
+      host.stack.endOfTurn();
+      expect(Math.max(...host.take().map((packet) => packet.length))).toBe(1280);
+    }
   });
 
   it('is not believed when it quotes what was never sent', () => {

@@ -23,6 +23,12 @@ export interface RecordedDatagram {
   datagram: Buffer;
 }
 
+/**
+ * What has become due since the last tick of Node's timers goes out in bursts of so many: a receiver's default socket buffer
+ * holds some 90 full datagrams, and a wire would not have filled it at once.
+ */
+const burst = 32;
+
 /** A client of the proxy, and the socket by which the target knows it. */
 interface Flow {
   client: RemoteInfo;
@@ -41,6 +47,7 @@ export class ImpairmentProxy {
   socketErrors = 0;
   #timer: NodeJS.Timeout | undefined;
   #timerAt = Infinity;
+  #isSending = false;
   #closed = false;
 
   static async start(options: ImpairmentProxyOptions): Promise<ImpairmentProxy> {
@@ -165,7 +172,7 @@ export class ImpairmentProxy {
 
   #arm(now: number): void {
     const next = this.#waiting.nextAt;
-    if (next >= this.#timerAt) return;
+    if (this.#closed || this.#isSending || next >= this.#timerAt) return;
     clearTimeout(this.#timer);
     this.#timerAt = next;
     this.#timer = setTimeout(() => this.#sendDue(), Math.max(0, next - now));
@@ -174,7 +181,18 @@ export class ImpairmentProxy {
   #sendDue(): void {
     this.#timerAt = Infinity;
     const now = systemClock.monotonic();
-    for (let due = this.#waiting.takeDue(now); due; due = this.#waiting.takeDue(now)) due.item();
+    let sent = 0;
+    for (let due = this.#waiting.takeDue(now); due; due = this.#waiting.takeDue(now)) {
+      due.item();
+      if ((sent += 1) === burst) {
+        this.#isSending = true;
+        setImmediate(() => {
+          this.#isSending = false;
+          this.#sendDue();
+        });
+        return;
+      }
+    }
     if (this.#waiting.size > 0) this.#arm(now);
   }
 

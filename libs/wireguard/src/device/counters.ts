@@ -51,6 +51,8 @@ export interface DeviceCounters {
   /** Sessions that became usable, either end having asked. */
   handshakes: number;
   roamed: number;
+  /** Right now: sessions and attempts that an index leads to. */
+  indexes: number;
   drops: Record<DropReason, number>;
 }
 
@@ -70,6 +72,7 @@ export function newCounters(): DeviceCounters {
     cookieRepliesTaken: 0,
     handshakes: 0,
     roamed: 0,
+    indexes: 0,
     drops: Object.fromEntries(dropReasons.map((reason) => [reason, 0])) as Record<DropReason, number>,
   };
 }

@@ -147,6 +147,12 @@ const cases: Record<string, () => void> = {
     flood('flood: random bytes', () => randomBytes(148), 100);
     flood('flood: type 4, unknown index', () => Buffer.concat([Buffer.of(4, 0, 0, 0), randomBytes(144)]), 100);
     flood('flood: initiation, wrong mac1', () => Buffer.concat([Buffer.of(1, 0, 0, 0), randomBytes(144)]), 100);
+    const guessed = (i: number, victim: Side) => {
+      const message = initiation(i, victim);
+      randomBytes(16).copy(message, 132);
+      return message;
+    };
+    flood('flood: right mac1, guessed mac2, 1 source', guessed, 1);
     flood('flood: right mac1, no cookie, 1 source', initiation, 1);
     flood('flood: right mac1, no cookie, 10,000 sources', initiation, 10_000);
     flood('flood: right mac1, no cookie, 50,000 sources', initiation, 50_000);

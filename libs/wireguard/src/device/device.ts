@@ -2,6 +2,7 @@ import { parsePrefix, type Prefix } from '../allowed-ips.js';
 import { MESSAGE_COOKIE_REPLY, MESSAGE_INITIATION, MESSAGE_TRANSPORT } from '../constants.js';
 import type { Endpoint } from '../cookie/index.js';
 import { remoteIdentity, wipeRemoteIdentity, type RemoteIdentity } from '../noise/index.js';
+import { innerPacketLength } from '../transport/inner-packet.js';
 import { DeviceCore } from './core.js';
 import type { DeviceCounters } from './counters.js';
 import { DataPath } from './data-path.js';
@@ -99,7 +100,7 @@ export class WireGuardDevice {
 
   /** The peer that a packet to that destination would go to; undefined when none has it in its allowed IPs. */
   peerForPacket(packet: Buffer): DevicePeer | undefined {
-    return this.#core.allowedIps.ofDestination(packet);
+    return innerPacketLength(packet) > 0 ? this.#core.allowedIps.ofDestination(packet) : undefined;
   }
 
   /** What came from the carrier. The buffer is the caller's again when this returns. */
@@ -165,8 +166,8 @@ export class WireGuardDevice {
 
   /** A copy. */
   counters(): DeviceCounters {
-    const { counters } = this.#core;
-    return { ...counters, drops: { ...counters.drops } };
+    const { counters, indexes } = this.#core;
+    return { ...counters, indexes: indexes.size, drops: { ...counters.drops } };
   }
 
   /** All keys are wiped; nothing goes in or out any more. No events. */

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { SeenDatagram } from '@coral/testing';
+import { isLater, localIdentity } from '../noise/index.js';
 import { End, Network, pair } from '../spec-support/ends.js';
 
 const typeOf = (seen: SeenDatagram) => seen.datagram[0];
@@ -38,6 +39,17 @@ describe('a session', () => {
     bad.left.addPeer(bad.right, { presharedKey });
     bad.clock.advance(50);
     expect(bad.right.heard()).toEqual([1]);
+  });
+
+  it('is not made by an attempt of before the preshared key was changed', () => {
+    const { left, right, clock } = pair({ impairments: { delayMs: 5 }, left: { presharedKey: Buffer.alloc(32, 1) } });
+    left.say(right, 1);
+    clock.advance(7);
+    // The response of an end without a preshared key is on its way.
+    left.addPeer(right, { presharedKey: Buffer.alloc(32, 2) });
+    clock.advance(100);
+    expect(left.kinds()).toEqual([]);
+    expect(left.drops).toMatchObject({ unknown_index: 1 });
   });
 
   it('carries IPv6 as well', () => {
@@ -161,5 +173,26 @@ describe('a session', () => {
     clock.advance(40);
     expect(right.heard()).toEqual([1]);
     expect(wire.clock.monotonic()).toBe(clock.monotonic());
+  });
+
+  it('asked for of a thousand peers at once does not run ahead of the clock', () => {
+    const network = new Network('thousand');
+    const colony = new End(network, { name: 'colony', at: '192.0.2.1', address: '10.137.0.1' });
+    const random = network.random.fork('peers');
+    const ends = Array.from({ length: 1_000 }, (_, i) => {
+      const { publicKey } = localIdentity(random.bytes(32));
+      const endpoint = { carrier: 'udp', address: '192.0.2.2', port: 1_000 + i } as const;
+      return colony.device.addPeer({ publicKey, allowedIps: [`10.138.${i >> 8}.${i & 255}`], endpoint });
+    });
+    for (const peer of ends) colony.device.initiate(peer);
+    expect(colony.counters.initiationsSent).toBe(1_000);
+    expect(new Set(ends.map((peer) => peer.sentTimestamp)).size).toBe(1);
+    // To the same peer a greater one each time, though the clock has gone back.
+    const before = ends[7]?.sentTimestamp as Buffer;
+    network.clock.stepWall(-3_600_000);
+    network.clock.advance(5_400);
+    const after = ends[7]?.sentTimestamp as Buffer;
+    expect(isLater(after, before)).toBe(true);
+    expect(after.readBigUInt64BE(0) - before.readBigUInt64BE(0)).toBeLessThan(2n);
   });
 });

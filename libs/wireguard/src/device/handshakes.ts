@@ -14,6 +14,8 @@ import type { DevicePeer } from './peer.js';
 import { SharedKeyWatch } from './shared-key-watch.js';
 
 const jitterSteps = 2 ** 16;
+/** A timestamp serves every peer once while it is no older than this: a little less than its resolution. */
+const timestampMs = 16;
 
 /** How sessions come to be (whitepaper §5.4 and §6): asking, answering, trying again, giving up. */
 export class Handshakes {
@@ -21,6 +23,8 @@ export class Handshakes {
   readonly #lookup: (publicKey: Buffer) => DevicePeer | undefined;
   readonly #ready: (peer: DevicePeer) => void;
   readonly #timestamps: Tai64n;
+  #timestamp: Buffer | undefined;
+  #timestampAt = 0;
 
   /** `ready`: the peer has a new session to send on. */
   constructor(
@@ -60,10 +64,13 @@ export class Handshakes {
     return true;
   }
 
-  /** What the attempt in progress was made for has changed: the next one is due now, or as soon as it would be answered. */
+  /**
+   * What the attempt in progress was made for has changed: the next one is due now, or as soon as it is sure to be answered.
+   * Twice the gap, since on its way it may come closer to the one before.
+   */
   hasten(peer: DevicePeer): void {
     const core = this.#core;
-    const earliest = peer.handshakeSentAt + core.limits.initiationGapMs;
+    const earliest = peer.handshakeSentAt + 2 * core.limits.initiationGapMs;
     peer.timers.retryAt = Math.max(core.clock.monotonic(), earliest);
     core.heap.wake(peer);
   }
@@ -85,7 +92,7 @@ export class Handshakes {
     core.dropAttempt(peer);
     const { local, random } = core;
     const localIndex = core.indexes.draw();
-    const timestamp = this.#timestamps.next();
+    const timestamp = this.#timestampFor(peer, now);
     const attempt = new InitiatorHandshake(local, peer.remote, { localIndex, timestamp, random });
     core.indexes.set(localIndex, { peer, attempt, session: undefined });
     peer.attempt = attempt;
@@ -95,6 +102,19 @@ export class Handshakes {
     peer.timers.retryAt = now + core.limits.rekeyTimeoutMs + peer.timers.jitter;
     core.heap.wake(peer);
     core.send(attempt.message, peer, endpoint);
+  }
+
+  /**
+   * Greater than all that this peer was sent, and not ahead of the clock: were each initiation given a greater one, a colony
+   * that asks thousands at once would, once restarted, be taken for a replay until the clock has caught up.
+   */
+  #timestampFor(peer: DevicePeer, now: number): Buffer {
+    if (!this.#timestamp || peer.sentTimestamp === this.#timestamp || now - this.#timestampAt >= timestampMs) {
+      this.#timestamp = this.#timestamps.next();
+      this.#timestampAt = now;
+    }
+    peer.sentTimestamp = this.#timestamp;
+    return this.#timestamp;
   }
 
   #sent(peer: DevicePeer, now: number): void {

@@ -21,53 +21,57 @@ function samples(): Buffer[] {
 }
 
 describe('hostile datagrams', () => {
-  it('of every kind, mangled in every way: nothing is thrown, nothing handed up, nothing answered without a right mac1', () => {
-    const random = new SeededRandom('hostile');
-    const good = samples();
-    const { left, right, clock, wire } = pair();
-    left.say(right, 0);
-    clock.advance(30);
-    right.heard();
-    let live: Buffer = Buffer.alloc(0);
-    const stop = wire.tap((seen) => (live = seen.datagram));
-    left.say(right, 1);
-    stop();
-    clock.advance(30);
-    right.heard();
-    const before = right.counters;
-    const from = { carrier: 'udp', address: '198.51.100.1', port: 4 } as const;
-    let offered = 0;
-    for (let i = 0; i < packets; i++) {
-      const original = random.pick([...good, live]);
-      const bad = mangled(original, random);
-      // Only mac2 is hit, which counts under load alone: as good as the original.
-      if (bad.length === original.length && bad.subarray(0, -16).equals(original.subarray(0, -16))) continue;
-      offered++;
-      right.device.onDatagram(bad, from);
-      if (i % 64 === 0) right.device.runBacklog(64);
-    }
-    right.device.runBacklog(1_000);
-    const after = right.counters;
-    expect(right.received).toEqual([]);
-    expect(after.txDatagrams).toBe(before.txDatagrams);
-    expect(right.device.peers()[0]?.endpoint).toEqual(left.place);
-    const dropped = (of: typeof after) => Object.values(of.drops).reduce((sum, count) => sum + count, 0);
-    expect(dropped(after) - dropped(before)).toBe(offered);
-    for (const reason of [
-      'malformed',
-      'unknown_type',
-      'unknown_index',
-      'bad_mac1',
-      'bad_packet',
-      'counter_limit',
-    ] as const) {
-      expect(after.drops[reason], reason).toBeGreaterThan(0);
-    }
-    // And the session is as it was.
-    left.say(right, 2);
-    clock.advance(10);
-    expect(right.heard()).toEqual([2]);
-  });
+  it(
+    'of every kind, mangled in every way: nothing is thrown, nothing handed up, nothing answered without a right mac1',
+    { timeout: 30_000 + packets },
+    () => {
+      const random = new SeededRandom('hostile');
+      const good = samples();
+      const { left, right, clock, wire } = pair();
+      left.say(right, 0);
+      clock.advance(30);
+      right.heard();
+      let live: Buffer = Buffer.alloc(0);
+      const stop = wire.tap((seen) => (live = seen.datagram));
+      left.say(right, 1);
+      stop();
+      clock.advance(30);
+      right.heard();
+      const before = right.counters;
+      const from = { carrier: 'udp', address: '198.51.100.1', port: 4 } as const;
+      let offered = 0;
+      for (let i = 0; i < packets; i++) {
+        const original = random.pick([...good, live]);
+        const bad = mangled(original, random);
+        // Only mac2 is hit, which counts under load alone: as good as the original.
+        if (bad.length === original.length && bad.subarray(0, -16).equals(original.subarray(0, -16))) continue;
+        offered++;
+        right.device.onDatagram(bad, from);
+        if (i % 64 === 0) right.device.runBacklog(64);
+      }
+      right.device.runBacklog(1_000);
+      const after = right.counters;
+      expect(right.received).toEqual([]);
+      expect(after.txDatagrams).toBe(before.txDatagrams);
+      expect(right.device.peers()[0]?.endpoint).toEqual(left.place);
+      const dropped = (of: typeof after) => Object.values(of.drops).reduce((sum, count) => sum + count, 0);
+      expect(dropped(after) - dropped(before)).toBe(offered);
+      for (const reason of [
+        'malformed',
+        'unknown_type',
+        'unknown_index',
+        'bad_mac1',
+        'bad_packet',
+        'counter_limit',
+      ] as const) {
+        expect(after.drops[reason], reason).toBeGreaterThan(0);
+      }
+      // And the session is as it was.
+      left.say(right, 2);
+      clock.advance(10);
+      expect(right.heard()).toEqual([2]);
+    },
+  );
 
   it('of every length, for every type', () => {
     const { left, right, clock } = pair();

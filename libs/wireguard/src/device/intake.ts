@@ -1,18 +1,14 @@
 import {
   COOKIE_REPLY_BYTES,
   INITIATION_BYTES,
-  MAC_BYTES,
   MESSAGE_COOKIE_REPLY,
   MESSAGE_INITIATION,
   MESSAGE_RESPONSE,
   RESPONSE_BYTES,
 } from '../constants.js';
 import { CookieChecker, RateLimiter, sourceKey, type Endpoint } from '../cookie/index.js';
-import { KeyedBlake2s } from '../keyed-blake2s.js';
 import type { DeviceCore } from './core.js';
 
-/** mac1 and mac2 end a message. */
-const macsBytes = 2 * MAC_BYTES;
 /**
  * Cookie replies for a source that has used up its share at once: 10,000 sources that do so stay below `cookieReplies`, so a
  * newcomer still gets its one.
@@ -36,7 +32,6 @@ export type HandshakeReader = (message: Buffer, from: Endpoint) => void;
 export class HandshakeIntake {
   readonly #core: DeviceCore;
   readonly #read: HandshakeReader;
-  readonly #mac1: KeyedBlake2s;
   readonly #checker: CookieChecker;
   readonly #limiter: RateLimiter;
   readonly #repliesPerSource: RateLimiter;
@@ -51,7 +46,6 @@ export class HandshakeIntake {
     this.#core = core;
     this.#read = read;
     const { clock, random, limits } = core;
-    this.#mac1 = new KeyedBlake2s(core.local.mac1Key);
     this.#checker = new CookieChecker(core.local, { clock, random });
     this.#limiter = new RateLimiter(clock);
     this.#repliesPerSource = new RateLimiter(clock, {
@@ -85,7 +79,7 @@ export class HandshakeIntake {
     if (type === MESSAGE_RESPONSE && !core.indexes.get(message.readInt32LE(8))?.attempt) {
       return core.drop('unknown_index');
     }
-    if (!this.#mac1.verifies(message, message.length - macsBytes)) return core.drop('bad_mac1');
+    if (!this.#checker.hasValidMac1(message)) return core.drop('bad_mac1');
     if (this.#loaded()) {
       if (!this.#checker.hasValidMac2(message, from)) return this.#askForCookie(message, from);
       if (!this.#limiter.allows(sourceKey(from))) return core.drop('rate_limited');

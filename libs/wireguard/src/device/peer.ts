@@ -48,6 +48,8 @@ export class DevicePeer {
   cookieRetried = false;
   /** When we last sent an initiation or a response. */
   handshakeSentAt = Number.NEGATIVE_INFINITY;
+  /** The timestamp of our last initiation. */
+  sentTimestamp: Buffer | undefined;
   /** The greatest timestamp of its initiations, and when the last good one came. */
   greatestTimestamp: Buffer | undefined;
   initiationAt = Number.NEGATIVE_INFINITY;

@@ -27,7 +27,7 @@ describe('rekeying', () => {
   it('is done by the initiator every 120 s, and loses nothing in 10 minutes', () => {
     const { initiations, lost, left, right } = converse({
       forMs: 600_000,
-      everyMs: 100,
+      everyMs: 250,
       prepare: (p) => {
         p.left.say(p.right, 0);
         p.clock.advance(100);
@@ -37,7 +37,7 @@ describe('rekeying', () => {
     expect(lost).toEqual([0, 0]);
     expect(initiations.map((one) => one.by)).toEqual(Array.from({ length: 5 }, () => '192.0.2.1'));
     const gaps = initiations.slice(1).map((one, i) => one.at - (initiations[i]?.at ?? 0));
-    for (const gap of gaps) expect(Math.abs(gap - 120_060)).toBeLessThanOrEqual(60);
+    for (const gap of gaps) expect(Math.abs(gap - 120_150)).toBeLessThanOrEqual(150);
     expect(left.drops).toEqual({});
     expect(right.drops).toEqual({});
   });
@@ -133,7 +133,7 @@ describe('rekeying', () => {
   });
 
   it('loses nothing when both ask at once in the middle of traffic', () => {
-    for (let seed = 0; seed < 20; seed++) {
+    for (let seed = 0; seed < 12; seed++) {
       const { left, right, clock, toRight, toLeft } = pair({ seed, impairments: { jitterMs: 5 } });
       left.say(right, 0);
       clock.advance(6_000);
@@ -218,6 +218,23 @@ describe('old keys', () => {
     const before = session.sent;
     expect(left.say(right, 2)).toBe('queued');
     expect(session.sent).toBe(before);
+  });
+});
+
+describe('the receiver', () => {
+  it('refuses a session at 180 s even when no timer ran', () => {
+    const { left, right, clock, wire, toLeft } = pair();
+    left.say(right, 1);
+    clock.advance(30);
+    right.heard();
+    let datagram: Buffer = Buffer.alloc(0);
+    wire.tap((seen) => (datagram = seen.datagram));
+    wire.impair({ loss: 1 });
+    left.say(right, 2);
+    Object.assign(toLeft.sessions.current!, { createdAt: clock.monotonic() - 180_000 });
+    right.device.onDatagram(datagram, left.place);
+    expect(right.heard()).toEqual([]);
+    expect(right.drops).toEqual({ session_over: 1 });
   });
 });
 

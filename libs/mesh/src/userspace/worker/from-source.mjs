@@ -1,18 +1,4 @@
-// Starts the worker from its sources, for tests: Node strips the types, this finds the files.
-import { enableCompileCache, registerHooks } from 'node:module';
-
-const libs = new URL('../../../../', import.meta.url);
-
-enableCompileCache();
-
-registerHooks({
-  resolve(specifier, context, next) {
-    if (specifier.startsWith('@coral/')) {
-      return next(new URL(`${specifier.slice('@coral/'.length)}/src/index.ts`, libs).href, context);
-    }
-    const ours = specifier.startsWith('.') && specifier.endsWith('.js') && context.parentURL?.endsWith('.ts');
-    return next(ours ? specifier.replace(/\.js$/, '.ts') : specifier, context);
-  },
-});
+// The worker, run from its sources: for tests.
+import './source-hooks.mjs';
 
 await import('./main.ts');

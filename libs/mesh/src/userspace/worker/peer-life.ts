@@ -58,7 +58,7 @@ export class PeerLife {
   checkRevoked(): void {
     const { peers, revocations } = this.#parts;
     if (!revocations.hasNews()) return;
-    for (const peer of [...peers.all()]) {
+    for (const peer of peers.all()) {
       if (revocations.isRevoked(peer.slot)) this.#end(peer, 'it was removed from the mesh');
     }
   }
@@ -144,7 +144,7 @@ export class PeerLife {
     if (peer.streams.size > 0) {
       // After a jump of the clock the device would take it for long gone.
       peer.device.renew(clock.now() + lastWordsMs);
-      for (const stream of [...peer.streams]) stream.cut(problem);
+      for (const stream of peer.streams) stream.cut(problem);
       stack.endOfTurn();
     }
     for (const address of peer.settings.addresses) stack.cutPeer(address, { goodbye: true });

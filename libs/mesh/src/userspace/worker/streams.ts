@@ -115,8 +115,8 @@ export class Streams implements StreamHost {
   /** Cuts what is open; what was closed in order may go on until {@link isQuiet}. */
   close(): void {
     this.#closing = true;
-    for (const port of [...this.#listeners.keys()]) this.unlisten(port);
-    for (const stream of [...this.#streams.values()]) if (!stream.isReleased) stream.reset();
+    for (const port of this.#listeners.keys()) this.unlisten(port);
+    for (const stream of this.#streams.values()) if (!stream.isReleased) stream.reset();
   }
 
   /** Nobody has anything left to say. */

@@ -1,0 +1,3 @@
+import './worker/source-hooks.mjs';
+
+await import('./far-end.fixture.ts');
