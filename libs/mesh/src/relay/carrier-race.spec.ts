@@ -132,6 +132,20 @@ describe('in a session', () => {
     expect(stream.gap()).toBeLessThanOrEqual(2_000);
   });
 
+  it('hearing the peer is no proof that it hears us', () => {
+    const tunnel = new RacedTunnel();
+    const talk = tunnel.conversation(500);
+    tunnel.clock.advance(1_000);
+    tunnel.monologue(50, 'colony');
+    tunnel.clock.advance(10_000);
+    talk.slowest();
+    expect(tunnel.switches()).toEqual([]);
+    tunnel.swallowUdp(1, 'up');
+    tunnel.clock.advance(10_000);
+    expect(tunnel.race.carrier).toBe('ws');
+    expect(talk.slowest()).toBeLessThan(8_000);
+  });
+
   it('stays with UDP over a quiet tunnel', () => {
     const tunnel = new RacedTunnel();
     const talk = tunnel.conversation(10 * minute);
@@ -227,7 +241,7 @@ describe('the way back to UDP', () => {
     expect(tunnel.sent.udp - before).toBeLessThanOrEqual(11);
   });
 
-  it('does not open while nothing is said, nor for a path that works one way', () => {
+  it('is not looked for while nothing is said', () => {
     const tunnel = new RacedTunnel();
     tunnel.swallowUdp();
     tunnel.monologue(minute);
@@ -236,16 +250,23 @@ describe('the way back to UDP', () => {
     tunnel.clock.advance(20 * minute);
     // A question for each word, and a few more at first.
     expect(tunnel.sent.udp - before).toBeLessThanOrEqual(30);
+  });
 
-    const halved = new RacedTunnel();
-    halved.swallowUdp(1, 'down');
-    const talk = halved.conversation(100);
-    halved.clock.advance(10_000);
+  it.each([
+    ['slower', 20, 60],
+    ['as fast', 20, 20],
+    ['faster', 60, 20],
+  ])('does not open for a path %s than the WebSocket that works one way only', (_what, wsRttMs, rttMs) => {
+    const tunnel = new RacedTunnel({ rttMs, wsRttMs });
+    tunnel.swallowUdp(1, 'down');
+    // The answer comes when the client has long said its last word, but for its questions about UDP.
+    const talk = tunnel.conversation(100, 3_000);
+    tunnel.clock.advance(15_000);
     talk.slowest();
-    halved.clock.advance(5 * minute);
-    expect(halved.race.carrier).toBe('ws');
-    // What the peer sent between our question over UDP and the one behind it came late, and no more.
-    expect(talk.slowest()).toBeLessThan(1_000);
+    tunnel.clock.advance(5 * minute);
+    expect(tunnel.race.carrier).toBe('ws');
+    expect(tunnel.switches()).toEqual([]);
+    expect(talk.slowest()).toBeLessThan(3_500);
   });
 
   it('is taken ever more rarely when the path comes and goes', () => {

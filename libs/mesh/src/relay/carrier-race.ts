@@ -37,8 +37,6 @@ const sessionMs = 180_000;
 /** Questions without an answer before the other carrier is tried: two, as one may be lost; more while the peer is heard. */
 const questions = 2;
 const questionsWhileHeard = 4;
-/** How often in a row this end may plead that it stood still. */
-const maxExcuses = 3;
 const never = Number.POSITIVE_INFINITY;
 
 export interface CarrierRaceOptions {
@@ -75,6 +73,8 @@ export class CarrierRace {
   #askedAt = -never;
   /** The first thing that was sent since the peer was heard. */
   #owedSince = never;
+  /** The first thing that was sent since the peer was known to hear us. */
+  #unprovenSince = never;
   #beganAt = 0;
   /** The next step of a doubt or a trial. */
   #stepAt = never;
@@ -88,7 +88,6 @@ export class CarrierRace {
   #hangUpAt = never;
   #idleProbeAt = never;
   #silenceTold = false;
-  #excuses = 0;
 
   constructor(options: CarrierRaceOptions) {
     this.#limits = { ...defaultCarrierRaceLimits, ...options.limits };
@@ -129,10 +128,10 @@ export class CarrierRace {
     if (what === 'handshake') {
       this.#questions.sessionMade(carrier, now);
       this.#sessionAt = now;
+      this.#unprovenSince = never;
     }
     const gapMs = now - this.#heardAt;
     this.#heardAt = now;
-    this.#excuses = 0;
     this.#idleProbeAt = now + this.#limits.idleProbeMs;
     if (this.#mode === 'doubtful') this.#heardInDoubt = true;
     // In a trial, data alone shows that the peer has followed us only where it was not before.
@@ -145,6 +144,7 @@ export class CarrierRace {
   answered(probe: number, carrier: CarrierKind): void {
     const now = this.#clock.monotonic();
     if (!this.#questions.answered(probe, carrier, now)) return;
+    if (carrier === this.#carrier) this.#unprovenSince = never;
     if (this.#mode !== 'steady') this.#settle(carrier, now - this.#heardAt);
     else if (this.#wayBack.answered(probe, now)) this.#comeBack();
   }
@@ -179,6 +179,7 @@ export class CarrierRace {
     this.#stepAt = this.#dialAt = this.#restartAt = this.#idleProbeAt = never;
     this.#wayBack.stop();
     this.#questions.clear();
+    this.#unprovenSince = never;
     this.#heard();
     this.#hangUp();
   }
@@ -187,32 +188,17 @@ export class CarrierRace {
   nextTimerAt(): number {
     if (this.#transport === 'udp' || this.#mode === 'idle') return never;
     if (this.#mode !== 'steady') return Math.min(this.#stepAt, this.#dialAt, this.#restartAt);
-    const doubtAt = this.#owedSince + this.#doubtMs(this.#carrier);
-    return Math.min(doubtAt, this.#wayBack.nextAt, this.#hangUpAt, this.#idleProbeAt);
+    return Math.min(this.#doubtAt(), this.#wayBack.nextAt, this.#hangUpAt, this.#idleProbeAt);
   }
 
   onTimer(): void {
     const now = this.#clock.monotonic();
-    const late = now - this.nextTimerAt();
-    if (!(late >= 0)) return;
-    if (late > this.#limits.lateMs && this.#excuses < maxExcuses) this.#excuse(now);
-    else if (this.#mode === 'steady') this.#steadyTimer(now);
+    if (now < this.nextTimerAt()) return;
+    // However late this is (a suspended laptop): each step waits for its answer from now, which may have come meanwhile.
+    if (this.#mode === 'steady') this.#steadyTimer(now);
     else if (now - this.#askedAt >= this.#limits.quietMs) this.down();
     else if (this.#mode === 'doubtful') this.#ask(now);
     else this.#tryingTimer(now);
-  }
-
-  /** This end stood still (a suspended laptop, a stopped process): what came in meanwhile has yet to be read. */
-  #excuse(now: number): void {
-    this.#excuses += 1;
-    const later = now + this.#limits.lateMs / 2;
-    if (this.#owedSince !== never) this.#owedSince = Math.max(this.#owedSince, later - this.#doubtMs(this.#carrier));
-    this.#wayBack.postpone(later);
-    this.#stepAt = Math.max(this.#stepAt, later);
-    this.#dialAt = Math.max(this.#dialAt, later);
-    this.#restartAt = Math.max(this.#restartAt, later);
-    this.#hangUpAt = Math.max(this.#hangUpAt, later);
-    this.#idleProbeAt = Math.max(this.#idleProbeAt, later);
   }
 
   #wantsAnswer(datagram: Buffer, initiation: boolean): void {
@@ -221,6 +207,7 @@ export class CarrierRace {
     if (this.#mode === 'idle') this.#begin(now);
     this.#unanswered.add(datagram);
     if (this.#owedSince === never) this.#owedSince = now;
+    if (this.#unprovenSince === never) this.#unprovenSince = now;
     if (initiation) this.#questions.initiated(this.#carrier, now);
     if (this.#mode === 'steady') this.#wayBack.wake(now);
   }
@@ -242,7 +229,7 @@ export class CarrierRace {
   #steadyTimer(now: number): void {
     if (this.#hangUpAt <= now) this.#hangUp();
     if (this.#wayBack.nextAt <= now) this.#lookBack(now);
-    const owed = now >= this.#owedSince + this.#doubtMs(this.#carrier);
+    const owed = now >= this.#doubtAt();
     if (this.#idleProbeAt <= now && !owed) this.#idleProbeAt = now + this.#limits.idleProbeMs;
     else if (!owed) return;
     if (!owed && !this.#hasSession(now)) return;
@@ -348,6 +335,7 @@ export class CarrierRace {
     this.#home = undefined;
     this.#silenceTold = false;
     this.#stepAt = this.#dialAt = this.#restartAt = never;
+    this.#unprovenSince = never;
     this.#heard();
     this.#remember(carrier);
     if (from === undefined) this.#output.event({ kind: 'carrier_chosen', carrier, afterMs: now - this.#beganAt });
@@ -397,6 +385,11 @@ export class CarrierRace {
   #heard(): void {
     this.#owedSince = never;
     this.#unanswered.clear();
+  }
+
+  /** The peer has been silent for too long after something was sent, or heard for too long without a proof that it hears us. */
+  #doubtAt(): number {
+    return Math.min(this.#owedSince + this.#doubtMs(this.#carrier), this.#unprovenSince + this.#limits.proofMs);
   }
 
   #doubtMs(carrier: CarrierKind): number {

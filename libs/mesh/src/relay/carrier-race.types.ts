@@ -53,6 +53,8 @@ export interface CarrierRaceLimits {
   /** Silence after something was sent before the peer is asked: this, or what the round trips so far make of it, up to… */
   readonly doubtMs: number;
   readonly longestDoubtMs: number;
+  /** While things are sent, and the peer is heard, it is asked this often whether it hears us too. */
+  readonly proofMs: number;
   /** How long a probe may take, likewise. */
   readonly answerMs: number;
   /** A carrier is tried this long before the other has its turn; doubled each round up to… */
@@ -84,8 +86,6 @@ export interface CarrierRaceLimits {
   readonly tellSilenceMs: number;
   /** In silence the peer is asked this often: for ends that others must be able to reach. Infinity: never. */
   readonly idleProbeMs: number;
-  /** A timer that comes later than this says that this end stood still; the peer is not to blame. */
-  readonly lateMs: number;
 }
 
 export const defaultCarrierRaceLimits: CarrierRaceLimits = {
@@ -93,6 +93,7 @@ export const defaultCarrierRaceLimits: CarrierRaceLimits = {
   rememberMs: 3_600_000,
   doubtMs: 250,
   longestDoubtMs: 2_500,
+  proofMs: 5_000,
   answerMs: 150,
   trialMs: 500,
   longestTrialMs: 8_000,
@@ -111,5 +112,4 @@ export const defaultCarrierRaceLimits: CarrierRaceLimits = {
   quietMs: 120_000,
   tellSilenceMs: 3_000,
   idleProbeMs: Number.POSITIVE_INFINITY,
-  lateMs: 200,
 };

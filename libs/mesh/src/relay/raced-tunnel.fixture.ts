@@ -238,14 +238,18 @@ export class RacedTunnel {
     };
   }
 
-  /** Asks and is answered, one question at a time, `everyMs` after the last answer. */
-  conversation(everyMs: number): { answers(): number; slowest(): number } {
+  /** Asks and is answered after `thinkMs`, one question at a time, `everyMs` after the last answer. */
+  conversation(everyMs: number, thinkMs = 0): { answers(): number; slowest(): number } {
     let answers = 0;
     let slowest = 0;
     let askedAt = this.clock.monotonic();
     this.colony.stack.listen(port, (connection) => ({
       readable: () => {
-        for (let bytes = connection.read(); bytes; bytes = connection.read()) connection.write(bytes);
+        for (let bytes = connection.read(); bytes; bytes = connection.read()) {
+          const answer = bytes;
+          if (thinkMs > 0) this.clock.after(thinkMs, () => connection.write(answer));
+          else connection.write(answer);
+        }
       },
     }));
     const ask = (): void => {
@@ -276,11 +280,13 @@ export class RacedTunnel {
   }
 
   /** Sends UDP inside the tunnel that nobody answers. */
-  monologue(everyMs: number): void {
-    const ours = this.client.stack.bindUdp(0, { datagram: () => undefined });
-    this.colony.stack.bindUdp(port, { datagram: () => undefined });
+  monologue(everyMs: number, who: 'client' | 'colony' = 'client'): void {
+    const [speaker, listener] = who === 'client' ? [this.client, this.colony] : [this.colony, this.client];
+    const ours = speaker.stack.bindUdp(0, { datagram: () => undefined });
+    listener.stack.bindUdp(port, { datagram: () => undefined });
+    const address = who === 'client' ? colonyAddress : clientAddress;
     const speak = (): void => {
-      ours.send(Buffer.alloc(100), { address: colonyAddress, port });
+      ours.send(Buffer.alloc(100), { address, port });
       this.clock.after(everyMs, speak);
     };
     speak();

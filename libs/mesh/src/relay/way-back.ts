@@ -60,11 +60,6 @@ export class WayBack {
     if (this.#running && this.#nextAt === never) this.#nextAt = now + this.#limits.returnStepMs;
   }
 
-  /** Not before that. */
-  postpone(until: number): void {
-    this.#nextAt = Math.max(this.#nextAt, until);
-  }
-
   /** `nextAt` has come, and UDP was asked with this probe. */
   asked(probe: number | undefined, now: number): void {
     if (this.#inVain) {

@@ -6,7 +6,7 @@ import type { MeshCounters } from './userspace-mesh.types.js';
 /** Bytes of one `bytes` message at most. */
 export const chunkBytes = 65_536;
 /** How much a socket may hand to the worker beyond what TCP has sent once. */
-export const sendWindowBytes = 262_144;
+export const sendWindowBytes = 524_288;
 /** How much the worker may hand to a socket that nobody reads. */
 export const receiveWindowBytes = 262_144;
 

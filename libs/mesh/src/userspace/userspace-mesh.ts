@@ -1,7 +1,6 @@
 // The driver `userspace`: WireGuard and TCP in one worker thread per endpoint; here is its face towards the application.
 // Every gate on a peer's time stands twice: here, on each read and write, and in the worker, on each packet.
-import { isIP } from 'node:net';
-import { CoralError } from '@coral/errors';
+import type { CoralError } from '@coral/errors';
 import { keyIdOf, type Clock, type KeyId } from '@coral/model';
 import type { ForwardingRule } from '../hub/forwarding.types.js';
 import {
@@ -9,10 +8,7 @@ import {
   badMeshSettings,
   meshClosed,
   meshDialCancelled,
-  meshDialTimeout,
-  meshPeerGone,
   meshPortTaken,
-  meshRefused,
   meshUnknownPeer,
   meshUnreachable,
   tooManyPeers,
@@ -20,8 +16,9 @@ import {
 import type { ListenOptions, MeshListener, MeshSocket, Peer } from '../mesh.js';
 import { defaultDialTimeoutMs, firstDynamicPort, lastPort, sweepEveryMs } from '../mesh.limits.js';
 import { PeerTable, type PeerEntry } from '../peer-table.js';
+import { dialError } from './dial-error.js';
 import { PeerSlots } from './peer-slots.js';
-import type { DialFailure, FromWorker, WorkerEvent, WorkerStatus } from './protocol.js';
+import type { FromWorker, WorkerEvent, WorkerStatus } from './protocol.js';
 import { RelayPort } from './relay-port.js';
 import { SharedClock } from './shared-clock.js';
 import {
@@ -33,12 +30,9 @@ import {
   type UserspaceMesh,
   type UserspaceMeshOptions,
 } from './userspace-mesh.types.js';
+import { checkOptions, checkRule } from './userspace-settings.js';
 import { UserspaceSocket, type StreamLink } from './userspace-socket.js';
 import { WorkerLink } from './worker-link.js';
-
-const keyBytes = 32;
-const minMtu = 1_280;
-const maxMtu = 1_420;
 
 interface Dial {
   address: string;
@@ -200,7 +194,9 @@ class UserspaceEndpoint implements UserspaceMesh {
     if (this.#over) throw this.#over;
     const { timeoutMs = defaultDialTimeoutMs, signal } = options;
     this.#entryFor(address);
-    const asking = this.#worker.call((call) => ({ type: 'ping', call, address, timeoutMs }));
+    const asking = this.#worker.call((call) => ({ type: 'ping', call, address, timeoutMs }), timeoutMs);
+    // Whoever aborts does not wait for it.
+    asking.catch(() => undefined);
     const aborted = Promise.withResolvers<never>();
     const onAbort = (): void => aborted.reject(meshDialCancelled(address, 0, signal?.reason));
     signal?.addEventListener('abort', onAbort, { once: true });
@@ -331,7 +327,7 @@ class UserspaceEndpoint implements UserspaceMesh {
         return this.#dialled(message.id);
       case 'dial_failed': {
         const dial = this.#dials.get(message.id);
-        return dial?.reject(dialError(dial, message.failure, message.problem));
+        return dial?.reject(dialError({ ...dial, peer: dial.entry.peer.keyId }, message.failure, message.problem));
       }
       case 'slot_free':
         return this.#slots.release(message.slot);
@@ -421,45 +417,4 @@ class UserspaceEndpoint implements UserspaceMesh {
     // Expiry is no reason to keep a process alive.
     this.#sweeper.unref();
   }
-}
-
-function dialError({ address, port, entry, timeoutMs }: Dial, failure: DialFailure, problem: string): CoralError {
-  switch (failure) {
-    case 'refused':
-    case 'reset':
-      return meshRefused(address, port, problem);
-    case 'peer_gone':
-      return meshPeerGone(entry.peer.keyId, problem);
-    case 'slow':
-      return meshDialTimeout(address, port, timeoutMs);
-    case 'silent':
-    case 'unreachable':
-    case 'no_route':
-    case 'no_ports':
-      return meshUnreachable(address, problem);
-  }
-}
-
-function checkOptions({ keyPair, addresses, mtu = defaultMeshMtu, udp }: UserspaceMeshOptions): void {
-  if (keyPair.publicKey.length !== keyBytes || keyPair.privateKey.length !== keyBytes) {
-    throw badMeshSettings('keyPair', 'both keys must have 32 bytes');
-  }
-  if (addresses.length === 0) throw badMeshSettings('addresses', 'this end needs an address inside the mesh');
-  for (const address of addresses) {
-    if (isIP(address) === 0) throw badMeshSettings('addresses', `${JSON.stringify(address)} is not an IP address`);
-  }
-  if (!Number.isInteger(mtu) || mtu < minMtu || mtu > maxMtu) {
-    throw badMeshSettings('mtu', `${mtu} is not a whole number from ${minMtu} to ${maxMtu}`);
-  }
-  if (udp !== undefined && udp !== 'ephemeral') {
-    if (isIP(udp.host) === 0) throw badMeshSettings('udp.host', `${JSON.stringify(udp.host)} is not an IP address`);
-    if (!Number.isInteger(udp.port) || udp.port < 0 || udp.port > lastPort) throw badMeshPort(udp.port);
-  }
-}
-
-function checkRule({ destination, protocol, port }: ForwardingRule): void {
-  if (isIP(destination) === 0) throw badMeshSettings('rules', `${JSON.stringify(destination)} is not an IP address`);
-  if (protocol === 'icmp' && port === undefined) return;
-  if (protocol === 'icmp') throw badMeshSettings('rules', 'an echo has no port');
-  if (port === undefined || !Number.isInteger(port) || port < 1 || port > lastPort) throw badMeshPort(port ?? 0);
 }

@@ -9,6 +9,11 @@ export const workerHeapMb = 256;
 /** A worker that does not end by itself is ended. Longer than its own patience with streams that still have to say something. */
 export const workerEndMs = 2_000;
 
+/** A worker that leaves a question unanswered for so long hangs, and counts as lost. */
+export const workerAnswerMs = 10_000;
+/** And so long again for the answer to be read: it may have been this thread that stood still. */
+const secondLookMs = 1_000;
+
 export interface WorkerListener {
   message(message: FromWorker): void;
   /** It died; nothing comes after this. */
@@ -84,16 +89,25 @@ export class WorkerLink {
     this.#outbox.flush();
   }
 
-  async call(make: (call: number) => ToWorker): Promise<CallResult> {
+  /** `patienceMs`: how long the answer may take besides {@link workerAnswerMs}. */
+  async call(make: (call: number) => ToWorker, patienceMs = 0): Promise<CallResult> {
     if (this.#over) throw this.#over;
     const call = this.#nextCall++;
     const answer = Promise.withResolvers<CallResult>();
     this.#calls.set(call, answer);
     this.send(make(call));
     this.hold(true);
+    const hangs = (): void => {
+      this.#lose(new Error('it does not answer'));
+      void this.#worker.terminate();
+    };
+    let timer = setTimeout(() => {
+      timer = setTimeout(hangs, secondLookMs);
+    }, workerAnswerMs + patienceMs);
     try {
       return await answer.promise;
     } finally {
+      clearTimeout(timer);
       this.hold(false);
     }
   }

@@ -1,5 +1,5 @@
 import type { Clock } from '@coral/model';
-import { ACK, FIN, MAX_SACK_BLOCKS, PSH, RST, SYN, type Segment } from '../wire/segment.js';
+import { ACK, FIN, RST, SYN, type Segment } from '../wire/segment.js';
 import { ChallengeAcks } from './challenge-acks.js';
 import type {
   ActiveOpen,
@@ -14,7 +14,7 @@ import type {
 import { KeepAliveTimer } from './keep-alive-timer.js';
 import { DEFAULT_MSS_IPV4, DEFAULT_MSS_IPV6, defaultLimits, MIN_MSS, type TcpLimits } from './limits.js';
 import { Receiver } from './receiver.js';
-import { SegmentSlot } from './segment-slot.js';
+import { SegmentWriter } from './segment-writer.js';
 import { Sender, type SegmentSink } from './sender.js';
 import { SequenceSpace, wireDistance } from './sequence.js';
 import {
@@ -31,7 +31,6 @@ import { Timestamps } from './timestamps.js';
 
 /** RFC 7323 §2.3. */
 const MAX_WINDOW_SCALE = 14;
-const TIMESTAMP_BYTES = 12;
 /** RFC 6298 §5.7: the RTO after a handshake in which the SYN had to be sent again and nothing could be measured. */
 const RTO_AFTER_LOST_SYN_MS = 3_000;
 /** What is acceptable before there are words from the peer. */
@@ -67,10 +66,9 @@ export class TcpConnection {
   private readonly timestamps: Timestamps;
   private readonly challenges: ChallengeAcks;
   private readonly alive = new KeepAliveTimer();
-  private readonly slot: SegmentSlot;
-  /** MSS we announced; and the most a segment we send may hold, options included. */
+  private readonly writer: SegmentWriter;
+  /** MSS we announced. */
   private readonly ownMss: number;
-  private sendMss: number;
   private readonly ownScale: number;
   private offered: { scale: boolean; timestamps: boolean; sack: boolean } = {
     scale: true,
@@ -130,19 +128,27 @@ export class TcpConnection {
     this.limits = { ...defaultLimits, ...options.limits };
     this.openedAt = options.clock.monotonic();
     this.ownMss = options.mss;
-    this.sendMss = options.mss;
     this.ownScale = scaleFor(this.limits.maxReceiveBuffer);
     this.sendSpace = new SequenceSpace(options.initialSequence);
     this.receiveSpace = new SequenceSpace(0);
     this.timestamps = new Timestamps(options.timestampOffset);
     this.challenges = new ChallengeAcks(this.limits.challengeAcksPerSecond);
     const sink: SegmentSink = {
-      sendData: (start, length, fin, push) => this.sendData(start, length, fin, push),
-      sendProbe: () => this.sendEmpty(this.sender.una - 1),
+      sendData: (start, length, fin, push) => this.writer.data(start, length, fin, push),
+      sendProbe: () => this.writer.empty(this.sender.una - 1),
     };
     this.sender = new Sender(this.sendSpace, options.mss, this.limits, sink);
     this.receiver = this.newReceiver();
-    this.slot = new SegmentSlot(this.sender.queue);
+    this.writer = new SegmentWriter({
+      receiver: this.receiver,
+      receiveSpace: this.receiveSpace,
+      sendSpace: this.sendSpace,
+      maxSegment: options.mss,
+      timestamps: this.timestamps,
+      clock: options.clock,
+      output: options.output,
+      queue: this.sender.queue,
+    });
   }
 
   get state(): TcpState {
@@ -175,8 +181,6 @@ export class TcpConnection {
       segmentSize: this.sender.segmentSize,
     };
   }
-
-  // ── For the application ──────────────────────────────────────────────────────────────────────────────────────────
 
   /**
    * Takes all of `bytes`, which must not be changed afterwards; they go out at the end of the turn. False: more is held
@@ -215,7 +219,7 @@ export class TcpConnection {
   reset(): void {
     if (this.current === 'closed') return;
     if (this.current !== 'syn_sent' && this.current !== 'time_wait') {
-      this.sendFlags(RST | ACK, this.sender.next, this.receiver.next);
+      this.writer.reset(this.sender.next);
     }
     this.fail(tcpAborted(this.remote));
   }
@@ -224,8 +228,6 @@ export class TcpConnection {
     this.alive.set(settings, this.clock.monotonic());
     this.wake();
   }
-
-  // ── For the stack ────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** False: a SYN for a new incarnation of a flow in TIME-WAIT; this one is `closed` now, hand the SYN to the listener. */
   receive(segment: Segment): boolean {
@@ -291,9 +293,9 @@ export class TcpConnection {
     if (this.current === 'closed' || this.current === 'syn_sent' || this.current === 'syn_received') return;
     if (!this.sender.covers(this.sendSpace.toPosition(seq, this.sender.una))) return;
     const smaller = Math.max(MIN_MSS, mss);
-    if (smaller >= this.sendMss) return;
-    this.sendMss = smaller;
-    this.sender.shrink(this.payloadMax(), this.clock.monotonic());
+    if (smaller >= this.writer.maxSegment) return;
+    this.writer.maxSegment = smaller;
+    this.sender.shrink(this.writer.maxPayload, this.clock.monotonic());
     this.wake();
   }
 
@@ -308,12 +310,10 @@ export class TcpConnection {
     if (this.current !== 'closed') this.fail(error);
   }
 
-  // ── Segment arrives (RFC 9293 §3.10.7) ───────────────────────────────────────────────────────────────────────────
-
   private receiveInSynSent(segment: Segment, now: number): void {
     const acknowledges = (segment.flags & ACK) !== 0;
     if (acknowledges && this.sendSpace.toPosition(segment.ack, FIRST) !== FIRST) {
-      if (!(segment.flags & RST)) this.sendFlags(RST, segment.ack, undefined);
+      if (!(segment.flags & RST)) this.writer.resetStranger(segment.ack);
       return;
     }
     if (segment.flags & RST) {
@@ -434,7 +434,7 @@ export class TcpConnection {
     const ack = this.sendSpace.toPosition(segment.ack, this.sender.una);
     if (this.current === 'syn_received') {
       if (ack !== FIRST) {
-        this.sendFlags(RST, segment.ack, undefined);
+        this.writer.resetStranger(segment.ack);
         return false;
       }
       this.windowSeq = seq;
@@ -499,8 +499,6 @@ export class TcpConnection {
     if (this.current === 'time_wait') this.enterTimeWait(now);
   }
 
-  // ── Opening and ending ───────────────────────────────────────────────────────────────────────────────────────────
-
   /** The peer's SYN: its numbers and what it can do. */
   private takeSyn(syn: Segment, now: number): void {
     const { options } = syn;
@@ -509,6 +507,8 @@ export class TcpConnection {
     const timestamps = options.timestamp !== undefined;
     this.offered = { scale, timestamps, sack: options.sackPermitted };
     this.receiver = this.newReceiver();
+    this.writer.receiver = this.receiver;
+    this.writer.receiveSpace = this.receiveSpace;
     if (timestamps) this.timestamps.first(options.timestamp!.value, now);
     if (scale) {
       this.sendScale = Math.min(MAX_WINDOW_SCALE, options.windowScale!);
@@ -516,7 +516,7 @@ export class TcpConnection {
     }
     this.receiver.sackPermitted = options.sackPermitted;
     const unsaid = this.remote.address.includes(':') ? DEFAULT_MSS_IPV6 : DEFAULT_MSS_IPV4;
-    this.sendMss = Math.max(MIN_MSS, Math.min(this.ownMss, options.mss ?? unsaid));
+    this.writer.maxSegment = Math.max(MIN_MSS, Math.min(this.ownMss, options.mss ?? unsaid));
     this.receiver.firstWindow();
   }
 
@@ -532,7 +532,7 @@ export class TcpConnection {
     if (measurable && elapsed < this.limits.connectTimeoutMs) this.sender.times.sample(elapsed, now);
     else this.sender.times.assume(RTO_AFTER_LOST_SYN_MS);
     this.sender.open({
-      segmentSize: this.payloadMax(),
+      segmentSize: this.writer.maxPayload,
       window,
       sackPermitted: this.offered.sack,
       synLost: this.synTries > 1,
@@ -599,11 +599,9 @@ export class TcpConnection {
       this.fail(tcpTimedOut(this.remote, this.alive.silentMs(now)));
       return false;
     }
-    if (verdict === 'probe') this.sendEmpty(this.sender.next - 1);
+    if (verdict === 'probe') this.writer.empty(this.sender.next - 1);
     return true;
   }
-
-  // ── Telling the application ──────────────────────────────────────────────────────────────────────────────────────
 
   private wake(): void {
     if (this.awake) return;
@@ -643,8 +641,6 @@ export class TcpConnection {
     this.output.memory(delta);
   }
 
-  // ── Segments out ─────────────────────────────────────────────────────────────────────────────────────────────────
-
   private get sends(): boolean {
     return this.current !== 'syn_sent' && this.current !== 'syn_received' && this.current !== 'time_wait';
   }
@@ -653,90 +649,23 @@ export class TcpConnection {
     return this.current === 'established' || this.current === 'fin_wait_1' || this.current === 'fin_wait_2';
   }
 
-  private payloadMax(): number {
-    return this.sendMss - (this.timestamps.enabled ? TIMESTAMP_BYTES : 0);
-  }
-
   private sendSyn(now: number): void {
-    const answering = this.current === 'syn_received';
     this.synTries++;
     this.synSentAt = now;
     const backedOff = this.limits.initialRtoMs * 2 ** (this.synTries - 1);
     this.synAt = now + Math.min(backedOff, this.limits.maxRtoMs);
-    this.slot.setHandshakeOptions(this.ownMss, this.offered.scale ? this.ownScale : undefined, this.offered.sack);
-    if (this.offered.timestamps) this.slot.setTimestamp(this.timestamps.value(now), this.timestamps.recent);
-    this.slot.setSack(undefined);
-    this.transmit(answering ? SYN | ACK : SYN, 0, 0, this.receiver.firstWindow());
-    this.slot.setHandshakeOptions(undefined, undefined, false);
-    this.slot.options.timestamp = undefined;
-    this.receiver.onAckSent();
-  }
-
-  private sendData(start: number, length: number, fin: boolean, push: boolean): number {
-    const timestamp = this.stamp();
-    // SACK blocks ride along where there is room; a full segment leaves them to an ACK of their own.
-    const room = this.sendMss - (this.timestamps.enabled ? TIMESTAMP_BYTES : 0) - length;
-    const sack = this.receiver.hasSackToTell;
-    const fits = sack && room >= 4 + 8 * this.maxSackBlocks;
-    this.slot.setSack(fits ? this.receiver.sackBlocks(this.maxSackBlocks) : undefined);
-    this.slot.position = start;
-    this.transmit(ACK | (push ? PSH : 0) | (fin ? FIN : 0), start, length, this.receiver.windowField());
-    if (!sack || fits) this.receiver.onAckSent();
-    return timestamp;
+    const { scale, timestamps, sack } = this.offered;
+    this.writer.syn({
+      answers: this.current === 'syn_received',
+      mss: this.ownMss,
+      scale: scale ? this.ownScale : undefined,
+      sack,
+      timestamps,
+    });
   }
 
   private sendAck(): void {
-    if (this.current === 'syn_sent') return;
-    this.sendEmpty(this.sender.next);
-  }
-
-  /** No data, at this position: an ACK, or a probe that the peer must answer. */
-  private sendEmpty(position: number): void {
-    this.stamp();
-    this.slot.setSack(this.receiver.sackBlocks(this.maxSackBlocks));
-    this.transmit(ACK, position, 0, this.receiver.windowField());
-    this.receiver.onAckSent();
-  }
-
-  private get maxSackBlocks(): number {
-    return this.timestamps.enabled ? MAX_SACK_BLOCKS - 1 : MAX_SACK_BLOCKS;
-  }
-
-  /** RST: `seq` as on the wire, or as a position when an acknowledgment goes with it. */
-  private sendFlags(flags: number, seq: number, acknowledge: number | undefined): void {
-    this.slot.setSack(undefined);
-    if (acknowledge === undefined) {
-      this.slot.options.timestamp = undefined;
-      this.transmitWire(flags, seq, 0, 0, 0);
-    } else {
-      this.stamp();
-      this.transmit(flags, seq, 0, this.receiver.windowField());
-    }
-  }
-
-  private stamp(): number {
-    if (!this.timestamps.enabled) {
-      this.slot.options.timestamp = undefined;
-      return 0;
-    }
-    const value = this.timestamps.value(this.clock.monotonic());
-    this.slot.setTimestamp(value, this.timestamps.recent);
-    return value;
-  }
-
-  private transmit(flags: number, position: number, length: number, window: number): void {
-    const ack = flags & ACK ? this.receiveSpace.toWire(this.receiver.next) : 0;
-    this.transmitWire(flags, this.sendSpace.toWire(position), ack, length, window);
-  }
-
-  private transmitWire(flags: number, seq: number, ack: number, length: number, window: number): void {
-    const slot = this.slot;
-    slot.seq = seq;
-    slot.ack = ack;
-    slot.flags = flags;
-    slot.window = window;
-    slot.payloadLength = length;
-    this.output.transmit(slot);
+    if (this.current !== 'syn_sent') this.writer.empty(this.sender.next);
   }
 }
 

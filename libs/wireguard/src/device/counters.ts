@@ -53,6 +53,8 @@ export interface DeviceCounters {
   roamed: number;
   /** Right now: sessions and attempts that an index leads to. */
   indexes: number;
+  /** Right now: sources whose share is counted because of load. */
+  sources: number;
   drops: Record<DropReason, number>;
 }
 
@@ -73,6 +75,7 @@ export function newCounters(): DeviceCounters {
     handshakes: 0,
     roamed: 0,
     indexes: 0,
+    sources: 0,
     drops: Object.fromEntries(dropReasons.map((reason) => [reason, 0])) as Record<DropReason, number>,
   };
 }

@@ -135,12 +135,13 @@ export class WireGuardDevice {
 
   /** Monotonic ms, Infinity when there is nothing to wait for. */
   nextTimerAt(): number {
-    return this.#core.heap.nextAt();
+    return Math.min(this.#core.heap.nextAt(), this.#intake.nextTimerAt());
   }
 
   onTimer(): void {
     const { clock, heap } = this.#core;
     const now = clock.monotonic();
+    this.#intake.onTimer(now);
     const due: DevicePeer[] = [];
     for (let peer = heap.takeDue(now); peer; peer = heap.takeDue(now)) due.push(peer);
     for (const peer of due) {
@@ -167,7 +168,7 @@ export class WireGuardDevice {
   /** A copy. */
   counters(): DeviceCounters {
     const { counters, indexes } = this.#core;
-    return { ...counters, indexes: indexes.size, drops: { ...counters.drops } };
+    return { ...counters, indexes: indexes.size, sources: this.#intake.sources, drops: { ...counters.drops } };
   }
 
   /** All keys are wiped; nothing goes in or out any more. No events. */

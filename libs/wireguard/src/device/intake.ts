@@ -6,14 +6,12 @@ import {
   MESSAGE_RESPONSE,
   RESPONSE_BYTES,
 } from '../constants.js';
-import { CookieChecker, RateLimiter, sourceKey, type Endpoint } from '../cookie/index.js';
+import { CookieChecker, type Endpoint } from '../cookie/index.js';
 import type { DeviceCore } from './core.js';
+import { SourceLimits } from './source-limits.js';
 
-/**
- * Cookie replies for a source that has used up its share at once: 10,000 sources that do so stay below `cookieReplies`, so a
- * newcomer still gets its one.
- */
-const cookieRefillPerSecond = 0.4;
+/** So long after load has ended what was remembered of its sources is forgotten. */
+const forgetAfterMs = 5_000;
 
 interface Waiting {
   /** Room for the longest message, used again and again: a flood allocates nothing. */
@@ -33,9 +31,7 @@ export class HandshakeIntake {
   readonly #core: DeviceCore;
   readonly #read: HandshakeReader;
   readonly #checker: CookieChecker;
-  readonly #limiter: RateLimiter;
-  readonly #repliesPerSource: RateLimiter;
-  readonly #replies: RateLimiter;
+  #sources: SourceLimits | undefined;
   /** A ring that grows to `limits.backlog` when it has to. */
   readonly #line: Waiting[] = [];
   #head = 0;
@@ -45,18 +41,8 @@ export class HandshakeIntake {
   constructor(core: DeviceCore, read: HandshakeReader) {
     this.#core = core;
     this.#read = read;
-    const { clock, random, limits } = core;
+    const { clock, random } = core;
     this.#checker = new CookieChecker(core.local, { clock, random });
-    this.#limiter = new RateLimiter(clock);
-    this.#repliesPerSource = new RateLimiter(clock, {
-      perSecond: cookieRefillPerSecond,
-      burst: limits.cookieRepliesPerSource,
-    });
-    this.#replies = new RateLimiter(clock, {
-      perSecond: limits.cookieReplies,
-      burst: limits.cookieReplies,
-      sources: 1,
-    });
   }
 
   get backlog(): number {
@@ -66,6 +52,24 @@ export class HandshakeIntake {
   /** Cookies are asked for. */
   get underLoad(): boolean {
     return this.#core.clock.monotonic() < this.#loadedUntil;
+  }
+
+  /** Sources remembered because of load. */
+  get sources(): number {
+    return this.#sources?.size ?? 0;
+  }
+
+  nextTimerAt(): number {
+    return this.#sources ? this.#loadedUntil + forgetAfterMs : Number.POSITIVE_INFINITY;
+  }
+
+  /** After a flood its memory is given back. */
+  onTimer(now: number): void {
+    if (now < this.nextTimerAt()) return;
+    this.#sources = undefined;
+    if (this.#waiting > 0) return;
+    this.#line.length = 0;
+    this.#head = 0;
   }
 
   /** A message of type 1 to 3, nothing else about it known. */
@@ -81,8 +85,9 @@ export class HandshakeIntake {
     }
     if (!this.#checker.hasValidMac1(message)) return core.drop('bad_mac1');
     if (this.#loaded()) {
-      if (!this.#checker.hasValidMac2(message, from)) return this.#askForCookie(message, from);
-      if (!this.#limiter.allows(sourceKey(from))) return core.drop('rate_limited');
+      this.#sources ??= new SourceLimits(core.clock, core.limits);
+      if (!this.#checker.hasValidMac2(message, from)) return this.#askForCookie(message, from, this.#sources);
+      if (!this.#sources.allowsHandshake(from)) return core.drop('rate_limited');
     }
     this.#enqueue(message, from);
   }
@@ -99,6 +104,7 @@ export class HandshakeIntake {
 
   close(): void {
     this.#checker.wipe();
+    this.#sources = undefined;
     this.#line.length = 0;
     this.#waiting = 0;
     this.#head = 0;
@@ -111,11 +117,10 @@ export class HandshakeIntake {
     return now < this.#loadedUntil;
   }
 
-  #askForCookie(message: Buffer, from: Endpoint): void {
+  #askForCookie(message: Buffer, from: Endpoint, sources: SourceLimits): void {
     const core = this.#core;
     core.drop('cookie_required');
-    // The source's own share first: one loud source does not use up what all have.
-    if (!this.#repliesPerSource.allows(sourceKey(from)) || !this.#replies.allows('all')) return;
+    if (!sources.allowsCookieReply(from)) return;
     const reply = this.#checker.reply(message, from);
     core.counters.cookieRepliesSent += 1;
     core.counters.txDatagrams += 1;

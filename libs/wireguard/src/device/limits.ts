@@ -39,7 +39,7 @@ export interface DeviceLimits {
   /** So many waiting means under load: cookies are asked for, for `loadMs` after it was last seen. */
   readonly backlogUnderLoad: number;
   readonly loadMs: number;
-  /** Cookie replies: at once to one source, which then gets one every 2.5 s; and per second to all. */
+  /** Cookie replies: at once to one source, which then gets one a second; and per second to all. */
   readonly cookieRepliesPerSource: number;
   readonly cookieReplies: number;
   /** How often a lease is held against the wall clock while no packet does so. */
@@ -66,7 +66,7 @@ export const defaultDeviceLimits: DeviceLimits = {
   backlogUnderLoad: 128,
   loadMs: UNDER_LOAD_MS,
   cookieRepliesPerSource: 5,
-  cookieReplies: 5_000,
+  cookieReplies: 15_000,
   leaseCheckMs: 500,
   peers: 65_536,
 };

@@ -133,6 +133,18 @@ describe('under load', () => {
     expect(right.counters.cookieRepliesSent).toBe(50);
   });
 
+  it('what was remembered of a flood’s sources is forgotten soon after it', () => {
+    const { right, clock, attack } = loaded();
+    for (let i = 0; i < 10_000; i++) attack(source(i));
+    expect(right.counters.sources).toBe(10_000);
+    right.device.runBacklog(1_000);
+    clock.advance(5_999);
+    expect(right.counters.sources).toBe(10_000);
+    clock.advance(1);
+    expect(right.counters.sources).toBe(0);
+    expect(right.device.nextTimerAt()).toBe(Infinity);
+  });
+
   it('the backlog is bounded, and what does not fit is counted', () => {
     const network = new Network('backlog');
     const limits = { backlog: 50, backlogUnderLoad: 1_000 };

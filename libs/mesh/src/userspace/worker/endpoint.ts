@@ -179,10 +179,12 @@ export class Endpoint {
 
   /** From the device: authenticated, and within its peer's ranges. For us, or for the hub to judge. */
   #onPacket(packet: Buffer, from: DevicePeer): void {
+    const peer = this.#peers.ofDevice(from);
+    if (!peer) return;
+    peer.rxPackets++;
     const policy = this.#policy;
     if (!policy || this.#own.isForUs(packet)) return this.#stack.onPacket(packet);
-    const peer = this.#peers.ofDevice(from);
-    if (!peer || policy.check(packet, peer.slot) !== undefined) return;
+    if (policy.check(packet, peer.slot) !== undefined) return;
     const result = this.#device.sendPacket(packet);
     policy.sent(result === 'sent' || result === 'queued');
   }

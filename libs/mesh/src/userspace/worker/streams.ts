@@ -1,5 +1,6 @@
 import type { IpStack, TcpConnection, TcpHandlers, TcpListener } from '@coral/tcp';
 import type { DialFailure, FromWorker, Outbox, ToWorker } from '../protocol.js';
+import { formatEndpoint } from './carrier.js';
 import type { WorkerPeer, WorkerPeers } from './worker-peers.js';
 import { WorkerStream, type DialOutcome, type StreamHost } from './worker-stream.js';
 
@@ -63,12 +64,12 @@ export class Streams implements StreamHost {
       return this.#failed(id, 'unreachable', 'it has not called in yet, and nobody said where it is');
     }
     const stream = new WorkerStream(id, peer, this);
-    const heardBefore = peer.device.rxBytes;
+    const heardBefore = peer.rxPackets;
     stream.onOutcome = (outcome) => {
       if (outcome === 'connected') return this.outbox.add({ type: 'dialled', id });
-      const silent = peer.device.rxBytes === heardBefore;
+      const silent = peer.rxPackets === heardBefore;
       if (silent) this.#onSilence(peer);
-      this.#failed(id, failureOf(outcome, silent), problemOf(outcome, silent));
+      this.#failed(id, failureOf(outcome, silent), problemOf(outcome, silent, peer));
     };
     try {
       stream.attach(this.#stack.connect({ address, port, handlers: stream.handlers }));
@@ -160,9 +161,13 @@ function failureOf(outcome: Failed, silent: boolean): DialFailure {
   }
 }
 
-function problemOf(outcome: Failed, silent: boolean): string {
+function problemOf(outcome: Failed, silent: boolean, { device }: WorkerPeer): string {
   if (failureOf(outcome, silent) === 'refused') return 'nothing listens on that port';
-  if (silent) return 'nothing was heard of it; datagrams do not get through, or it does not know this key any more';
+  if (silent) {
+    const where = device.endpoint ? formatEndpoint(device.endpoint) : 'its endpoint';
+    const over = device.endpoint?.carrier === 'ws' ? 'the WebSocket' : 'UDP';
+    return `no answer over ${over} from ${where}; datagrams do not get through, or it does not know this key (any more)`;
+  }
   return typeof outcome === 'object' ? outcome.message : 'it did not accept the connection in time';
 }
 

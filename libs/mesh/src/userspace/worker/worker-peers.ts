@@ -13,6 +13,8 @@ export interface WorkerPeer {
   readonly streams: Set<WorkerStream>;
   settings: PeerMessage;
   ranges: readonly Prefix[];
+  /** Inner packets that came from it: unlike a handshake, they say that it knows us still. */
+  rxPackets: number;
   /** Ends by either clock, ms. */
   wallEnd: number;
   monotonicEnd: number;
@@ -81,6 +83,7 @@ export class WorkerPeers {
       streams: new Set(),
       settings,
       ranges: [],
+      rxPackets: 0,
       wallEnd: 0,
       monotonicEnd: 0,
       tried: undefined,
