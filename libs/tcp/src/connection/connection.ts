@@ -229,6 +229,12 @@ export class TcpConnection {
     this.wake();
   }
 
+  /** Asks an idle peer now whether it still knows this connection; one that does not answers with a reset. */
+  probe(): void {
+    const mayAsk = this.current === 'established' || this.current === 'close_wait' || this.current === 'fin_wait_2';
+    if (mayAsk && !this.sender.outstanding) this.writer.empty(this.sender.next - 1);
+  }
+
   /** False: a SYN for a new incarnation of a flow in TIME-WAIT; this one is `closed` now, hand the SYN to the listener. */
   receive(segment: Segment): boolean {
     if (this.current === 'closed') return true;

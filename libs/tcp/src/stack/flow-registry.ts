@@ -198,6 +198,11 @@ export class FlowRegistry {
     this.#endAll([...peer.flows], peerGone, sayGoodbye);
   }
 
+  /** Every idle connection with this peer asks whether the peer still knows it. */
+  probePeer(address: IpAddress): void {
+    for (const flow of this.#peers.find(address)?.flows ?? []) flow.connection?.probe();
+  }
+
   /** Every connection is reset, and its application told. */
   close(): void {
     const flows = this.#peers.all().flatMap((peer) => [...peer.flows]);

@@ -158,6 +158,16 @@ export class IpStack {
     this.#tcp.registry.cutPeer(remote, options.goodbye === true);
   }
 
+  /**
+   * Each idle connection with this peer asks now whether the peer still knows it. For a peer that may have started anew: its
+   * resets end what waits for answers that will never come.
+   */
+  probePeer(address: string): void {
+    const remote = parseAddress(address);
+    if (remote === undefined) throw badAddress(address, 'address');
+    this.#tcp.registry.probePeer(remote);
+  }
+
   /** A copy. */
   counters(): StackCounters {
     return { ...this.#counters, drops: { ...this.#counters.drops } };

@@ -106,6 +106,8 @@ export class PeerLife {
       this.#parts.outbox.add({ type: 'relay_bound', id: endpoint.address, slot });
     }
     if (event.kind === 'handshake') {
+      // Perhaps it is its next life that shook hands, and knows none of the streams: it will say so.
+      for (const address of peer.settings.addresses) this.#parts.stack.probePeer(address);
       this.#event({ kind: 'handshake', slot, endpoint: endpoint && formatEndpoint(endpoint) });
     } else if (event.kind === 'roamed') {
       this.#event({
