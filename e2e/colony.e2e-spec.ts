@@ -58,7 +58,6 @@ describe('a colony', () => {
         'keys/ca.pem',
         'keys/access-tokens.jwk',
         'keys/wireguard.json',
-        'keys/direct.json',
         'control.db',
         'admin.sock',
       ].map(async (name) => [name, ((await stat(join(colony.dataDirectory, name))).mode & 0o777).toString(8)]),
