@@ -3,6 +3,7 @@ import { newWireGuardKeyPair } from '@coral/auth';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PeerSlots } from '../peer-slots.js';
 import { Outbox, type FromWorker, type OpenMessage, type PeerMessage } from '../protocol.js';
+import { SharedClock } from '../shared-clock.js';
 import { Endpoint } from './endpoint.js';
 
 const [addressA, addressB] = ['10.137.0.1', '10.137.0.2'];
@@ -17,7 +18,7 @@ class Rig {
   #waiting: { type: string; resolve(message: FromWorker): void } | undefined;
   udpPort = 0;
 
-  constructor(address: string) {
+  constructor(address: string, clock?: SharedClock) {
     this.open = {
       type: 'open',
       privateKey: new Uint8Array(this.keys.privateKey),
@@ -26,7 +27,7 @@ class Rig {
       udp: { host: '127.0.0.1', port: 0 },
       hub: false,
       slots: this.slots.buffer,
-      clock: undefined,
+      clock: clock?.buffer,
     };
     const outbox = new Outbox<FromWorker>((messages) => {
       this.heard.push(...messages);
@@ -47,11 +48,14 @@ class Rig {
 
   knows(other: Rig, address: string, change: Partial<PeerMessage> = {}): number {
     const slot = this.slots.take() as number;
-    const endpoint = { host: '127.0.0.1', port: other.udpPort };
-    const settings = { presharedKey: undefined, allowedIps: undefined, keepaliveSeconds: 0, expiresAt: Infinity };
-    const who = { slot, publicKey: other.keys.publicKey, addresses: [address], endpoint };
-    this.endpoint.receive([{ type: 'peer', ...settings, ...who, ...change }]);
+    this.endpoint.receive([{ ...this.settingsOf(slot, other, address), ...change }]);
     return slot;
+  }
+
+  settingsOf(slot: number, other: Rig, address: string, expiresAt = Infinity): PeerMessage {
+    const endpoint = { host: '127.0.0.1', port: other.udpPort };
+    const settings = { presharedKey: undefined, allowedIps: undefined, keepaliveSeconds: 0, expiresAt };
+    return { type: 'peer', slot, publicKey: other.keys.publicKey, addresses: [address], endpoint, ...settings };
   }
 
   async ping(address: string): Promise<boolean> {
@@ -96,10 +100,7 @@ describe('the endpoint in its worker', () => {
   it('does not take up a peer whose revocation overtook it', async () => {
     const slot = b.slots.take() as number;
     b.slots.revoke(slot);
-    const { keys } = a;
-    const rest = { presharedKey: undefined, allowedIps: undefined, keepaliveSeconds: 0, expiresAt: Infinity };
-    const peer = { slot, publicKey: keys.publicKey, addresses: [addressA], endpoint: undefined };
-    b.endpoint.receive([{ type: 'peer', ...rest, ...peer }]);
+    b.endpoint.receive([b.settingsOf(slot, a, addressA)]);
     a.knows(b, addressB);
     expect(await a.ping(addressB)).toBe(false);
   });
@@ -112,5 +113,40 @@ describe('the endpoint in its worker', () => {
     const freed = b.next('slot_free');
     b.endpoint.receive([{ type: 'remove_peer', slot }]);
     expect(await freed).toMatchObject({ slot });
+  });
+
+  it('ends a lease by either clock, whatever somebody does to the other', async () => {
+    for (const passes of [
+      (clock: SharedClock) => clock.stepWall(60_000),
+      (clock: SharedClock) => {
+        clock.stepWall(-3_600_000);
+        clock.advance(60_000);
+      },
+    ]) {
+      const clock = new SharedClock();
+      const c = new Rig('10.137.0.3', clock);
+      await c.bind();
+      const slot = c.knows(a, addressA, { expiresAt: clock.now() + 60_000 });
+      passes(clock);
+      const ended = c.next('peer_ended');
+      c.endpoint.receive([]);
+      expect(await ended).toMatchObject({ slot });
+      await c.close();
+    }
+  });
+
+  it('keeps a peer whose new end came in time, though the old one has passed meanwhile', async () => {
+    const clock = new SharedClock();
+    const c = new Rig('10.137.0.3', clock);
+    await c.bind();
+    const slot = c.knows(a, addressA, { expiresAt: clock.now() + 60_000 });
+    const put = c.settingsOf(slot, a, addressA, clock.now() + 120_000);
+    clock.advance(60_000);
+    c.endpoint.receive([put]);
+    const answer = c.next('answer');
+    c.endpoint.receive([{ type: 'status', call: 3 }]);
+    const { result } = await answer;
+    expect(result.ok && result.status?.peers).toHaveLength(1);
+    await c.close();
   });
 });
