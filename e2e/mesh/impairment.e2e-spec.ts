@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ImpairmentProxy, type Impairments } from '@coral/testing';
 import { CoreEndpoint } from './support/core-endpoint.js';
+import type { CoreSocket } from './support/core-socket.js';
 import { performTask, sha256OfStream, type TcpResult, type TcpTask } from './support/kernel-peer.js';
 import { kernelInner, KernelStage, type Joined } from './support/kernel-stage.js';
 import { describeInterop, isLongRun } from './support/requirements.js';
@@ -184,11 +185,12 @@ describeInterop('our TCP and the kernel’s on a bad path', () => {
 
 /** No root, no foreign tools: the same cores at both ends, so that every machine sees them on a bad path. */
 describe('two of ours on a bad path', () => {
-  it.each(paths)('$name: everything arrives, both ways at once', async ({ name, impairments, bytes }) => {
+  /** Both ends send and receive `bytes` over a path between loopback addresses. */
+  async function exchange(seed: string, impairments: Partial<Impairments>, bytes: number, onPath: OnPath = () => {}) {
     using left = await CoreEndpoint.open({ host: '127.0.0.1', addresses: ['10.79.0.1', 'fd79::1'] });
     using right = await CoreEndpoint.open({ host: '127.0.0.1', addresses: ['10.79.0.2', 'fd79::2'] });
     const target = { host: '127.0.0.1', port: right.port };
-    using proxy = await ImpairmentProxy.start({ target, seed: name, impairments });
+    using proxy = await ImpairmentProxy.start({ target, seed, impairments });
     const presharedKey = randomBytes(32);
     right.addPeer({ publicKey: left.device.publicKey, presharedKey, allowedIps: ['10.79.0.1/32', 'fd79::1/128'] });
     left.addPeer({
@@ -202,8 +204,31 @@ describe('two of ours on a bad path', () => {
       (socket) => void performTask(socket, { do: 'exchange', bytes, seed: 2 }).then(served.resolve, served.reject),
     );
     const socket = await left.connect('fd79::2', port);
-    const [here, there] = await Promise.all([performTask(socket, { do: 'exchange', bytes, seed: 1 }), served.promise]);
-    note(name, here, there);
-    expect([here, there]).toMatchObject([stream(2, bytes), stream(1, bytes)]);
+    onPath(socket, proxy);
+    const results = await Promise.all([performTask(socket, { do: 'exchange', bytes, seed: 1 }), served.promise]);
+    note(seed, ...results);
+    expect(results).toMatchObject([stream(2, bytes), stream(1, bytes)]);
+    return { results, events: [...left.events, ...right.events] };
+  }
+
+  it.each(paths)('$name: everything arrives, both ways at once', async ({ name, impairments, bytes }) => {
+    await exchange(name, impairments, bytes);
+  });
+
+  it('survive a new source port in mid-stream, with a gap of at most a second', async () => {
+    let moved: Promise<void> | undefined;
+    const { results, events } = await exchange('rebind', { rate: 80_000_000 }, 4 * MB, (socket, proxy) => {
+      let received = 0;
+      socket.on('data', (chunk: Buffer) => {
+        received += chunk.length;
+        if (received > MB) moved ??= proxy.rebind();
+      });
+    });
+    await moved;
+    expect(moved).toBeDefined();
+    expect(events.filter((event) => event.kind === 'roamed')).toHaveLength(1);
+    for (const result of results) expect(result.longestGapMs).toBeLessThanOrEqual(1_000);
   });
 });
+
+type OnPath = (socket: CoreSocket, proxy: ImpairmentProxy) => void;

@@ -101,4 +101,8 @@ export class KernelStage {
     this.kernel.close();
     await this.namespace.remove();
   }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
 }

@@ -17,6 +17,8 @@ export const defaultSegmentBytes = 8 * 1024 * 1024;
 export const maxQueuedRows = 10_000;
 /** One write to the disk takes rows until it has this many bytes. */
 export const maxBatchBytes = 4 * 1024 * 1024;
+/** Rows that come one turn of the event loop after the other share a write; after this many turns it begins. */
+export const maxGatheredTurns = 8;
 /** After a failure the log tries again on its own this often, so that a colony taken out of traffic recovers. */
 export const retryMs = 1_000;
 
@@ -145,9 +147,7 @@ export class AuditLog implements AsyncDisposable {
 
   async #drainQueue(): Promise<void> {
     do {
-      // What else this turn of the event loop brings shares the write: without it the first row would have a disk to itself,
-      // and the rows that follow upon a write would miss the next one.
-      await endOfTurn();
+      await this.#gather();
       const batch = this.#takeBatch();
       try {
         const rows = await this.#write(batch);
@@ -156,6 +156,19 @@ export class AuditLog implements AsyncDisposable {
         this.#fail(thrown, batch);
       }
     } while (this.#queue.length > 0);
+  }
+
+  /**
+   * What else this turn of the event loop brings shares the write: without it the first row would have a disk to itself, and
+   * the rows that follow upon a write would miss the next one. As long as each further turn brings more (then the loop is
+   * busy with their calls, and nobody waits for nothing) so does that.
+   */
+  async #gather(): Promise<void> {
+    for (let turn = 0; turn < maxGatheredTurns; turn += 1) {
+      const seen = this.#queue.length;
+      await endOfTurn();
+      if (this.#queue.length === seen) return;
+    }
   }
 
   #takeBatch(): Waiting[] {

@@ -1,6 +1,6 @@
 // Short-lived access tokens. Read first: RFC 7519 (JWT), RFC 8725 (its pitfalls), RFC 9068 (at+jwt), RFC 7800 (cnf),
 // RFC 8037 (EdDSA keys as JWK).
-import { createHash, createPrivateKey, createPublicKey, randomUUID, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, hash as digest, randomUUID, type KeyObject } from 'node:crypto';
 import { calculateJwkThumbprint, errors, exportJWK, generateKeyPair, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
 import { CoralError } from '@coral/errors';
@@ -149,7 +149,7 @@ export class AccessTokens {
   async verify(token: string, now: number, at: Audience = 'mesh'): Promise<AccessClaims> {
     if (token === '') throw tokenMissing();
     if (token.length > maxAccessTokenLength) throw tokenInvalid();
-    const seen = createHash('sha256').update(JSON.stringify(at)).update('\0').update(token).digest('base64');
+    const seen = digest('sha256', `${JSON.stringify(at)}\0${token}`, 'base64');
     const claims = this.#seen.get(seen) ?? (await this.#read(token, now, at));
     // What depends on the time is asked anew for each call.
     if (!(claims.iat * 1_000 <= now && (claims.nbf ?? 0) * 1_000 <= now)) throw tokenInvalid();

@@ -114,4 +114,40 @@ describe('the peer table', () => {
   it('knows nobody at what is not an address', () => {
     expect(new PeerTable(clock).atAddress('not an address')).toBeUndefined();
   });
+
+  it('routes to the owner of an address, else to the hub with the longest prefix around it', () => {
+    const table = new PeerTable(clock);
+    const owner = somePeer();
+    const hub = somePeer({ addresses: ['10.137.0.1'], wireguard: { allowedIps: ['10.137.0.0/16', 'fd42:c0a1::/48'] } });
+    const nearer = somePeer({ addresses: ['10.137.64.1'], wireguard: { allowedIps: ['10.137.64.0/18'] } });
+    for (const peer of [hub, nearer, owner]) table.add(peer);
+    const routed = (address: string) => table.routeTo(address)?.peer.keyId;
+    expect(routed('10.137.0.2')).toBe(owner.keyId);
+    expect(routed('10.137.0.3')).toBe(hub.keyId);
+    expect(routed('10.137.65.3')).toBe(nearer.keyId);
+    expect(routed('fd42:c0a1:0::7')).toBe(hub.keyId);
+    expect(routed('192.168.0.1')).toBeUndefined();
+    expect(routed('nonsense')).toBeUndefined();
+    const entry = table.routeTo('10.137.0.3');
+    expect(entry && [table.isOwnAddress(entry, '10.137.0.1'), table.isOwnAddress(entry, '10.137.0.3')]).toEqual([
+      true,
+      false,
+    ]);
+  });
+
+  it.each([
+    [{ presharedKey: new Uint8Array(31) }, 'preshared key'],
+    [{ allowedIps: ['10.137.0.0/33'] }, 'address range'],
+    [{ allowedIps: ['10.137.0/24'] }, 'address range'],
+    [{ endpoint: { host: '', port: 1 } }, 'no host'],
+    [{ endpoint: { host: 'colony', port: 0 } }, 'port'],
+    [{ endpoint: { host: 'colony', port: 65_536 } }, 'port'],
+    [{ persistentKeepaliveSeconds: -1 }, 'keepalives'],
+    [{ persistentKeepaliveSeconds: 65_536 }, 'keepalives'],
+  ])('takes no WireGuard settings like %j', (wireguard, problem) => {
+    const table = new PeerTable(clock);
+    expect(() => table.add(somePeer({ wireguard }))).toThrow(
+      expect.objectContaining({ reason: 'bad_peer', message: expect.stringContaining(problem) }),
+    );
+  });
 });

@@ -7,13 +7,15 @@ export type FrameProblem = 'too_large' | 'not_json' | 'too_deep' | 'not_an_objec
 
 export type Frame = { message: Record<string, unknown>; problem?: undefined } | { problem: FrameProblem };
 
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** Reads one JSON-RPC message, or says what is wrong with the bytes. */
 export function readFrame(bytes: Uint8Array): Frame {
   if (bytes.length > maxFrameBytes) return { problem: 'too_large' };
-  if (depthOf(bytes) > maxFrameDepth) return { problem: 'too_deep' };
+  if (!hasFewBrackets(bytes) && depthOf(bytes) > maxFrameDepth) return { problem: 'too_deep' };
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+    value = JSON.parse(utf8.decode(bytes));
   } catch {
     return { problem: 'not_json' };
   }
@@ -28,6 +30,18 @@ const backslash = 0x5c;
 const curly = 0x20;
 const opener = 0x7b;
 const closer = 0x7d;
+
+/** What opens so few brackets, in strings or not, cannot be nested deeper; nearly every message is one. */
+function hasFewBrackets(bytes: Uint8Array): boolean {
+  let opened = 0;
+  for (const bracket of [opener, opener & ~curly]) {
+    for (let at = bytes.indexOf(bracket); at >= 0; at = bytes.indexOf(bracket, at + 1)) {
+      opened += 1;
+      if (opened > maxFrameDepth) return false;
+    }
+  }
+  return true;
+}
 
 /** Nesting of brackets outside strings, without building anything. Right for valid JSON, harmless for the rest. */
 function depthOf(bytes: Uint8Array): number {

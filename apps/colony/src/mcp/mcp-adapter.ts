@@ -59,25 +59,19 @@ const instructions =
 export class McpAdapter {
   private readonly handler: McpHttpHandler;
   private readonly dualHandler: McpHttpHandler;
-  private readonly exchanges = new WeakMap<Request, Exchange>();
 
   constructor(colony: { id: string; version: string }) {
     const info = { name: `coral-colony/${colony.id}`, version: colony.version };
     const serve: McpServerFactory = ({ requestInfo, era }) =>
-      this.serverFor(info, requestInfo === undefined ? undefined : this.exchanges.get(requestInfo), era);
+      this.serverFor(info, (requestInfo as ExchangeRequest | undefined)?.[exchangeOf], era);
     this.handler = createMcpHandler(serve, { legacy: 'reject' });
     this.dualHandler = createMcpHandler(serve, { legacy: 'stateless' });
   }
 
   /** Whatever `calls` throws comes out here, before any frame: the door says it in its own way. */
   async *exchange(message: Record<string, unknown>, calls: McpCalls, signal: AbortSignal): AsyncGenerator<McpFrame> {
-    const request = new Request('http://colony.mesh/mcp', {
-      method: 'POST',
-      headers: headersOf(message),
-      signal,
-    });
     const exchange: Exchange = { calls, failure: undefined };
-    this.exchanges.set(request, exchange);
+    const request = requestOf(exchange, headersOf(message), signal);
     const response = await this.handler.fetch(request, { parsedBody: message });
     rethrowFailure(exchange);
     if (response.body === null) return;
@@ -98,9 +92,8 @@ export class McpAdapter {
     calls: McpCalls,
     signal: AbortSignal,
   ): Promise<McpReply> {
-    const request = new Request('http://colony/mcp', { method: 'POST', headers: protocolHeadersOf(headers), signal });
     const exchange: Exchange = { calls, failure: undefined };
-    this.exchanges.set(request, exchange);
+    const request = requestOf(exchange, new Headers(protocolHeadersOf(headers)), signal);
     const response = await this.dualHandler.fetch(request, { parsedBody: message });
     rethrowFailure(exchange);
     const { status, body } = response;
@@ -146,6 +139,19 @@ export class McpAdapter {
 interface Exchange {
   calls: McpCalls;
   failure: { thrown: unknown } | undefined;
+}
+
+const exchangeOf = Symbol('exchange');
+type ExchangeRequest = Request & { readonly [exchangeOf]?: Exchange };
+
+/**
+ * A request that carries its exchange and the caller's own signal. A WeakMap beside it, or a signal given to its constructor
+ * (which follows that with a FinalizationRegistry), would keep all that hangs on it until the next collection of the whole
+ * heap, and the frequent small ones would have to copy it.
+ */
+function requestOf(exchange: Exchange, headers: Headers, signal: AbortSignal): ExchangeRequest {
+  const request = new Request('http://colony/mcp', { method: 'POST', headers });
+  return Object.defineProperties(request, { signal: { value: signal }, [exchangeOf]: { value: exchange } });
 }
 
 function rethrowFailure({ failure }: Exchange): void {

@@ -104,7 +104,13 @@ export class McpDoor {
         listTools: async () => tools ?? (await this.visibleTools(caller)),
         callTool: async (name, args, clientInfo = caller.userAgent, era) => {
           called = true;
-          const answer = await this.call({ name, args, signal, ...known({ clientInfo }), ...requestOf(caller) });
+          const answer = await this.call({
+            name,
+            args,
+            signal,
+            ...(clientInfo === undefined ? {} : { clientInfo }),
+            ...requestOf(caller),
+          });
           if (answer.missingScope !== undefined && era === 'modern' && caller.door === 'http') {
             throw new ScopeMissing(answer.body as ToolErrorBody, answer.missingScope);
           }
@@ -175,12 +181,6 @@ async function* refusingErrors(events: AsyncIterable<string>, attempt: Attempt):
 }
 
 function requestOf({ token, peer, audience, door, remoteAddress, idempotencyKey }: DoorCaller) {
-  return { token, peer, audience, door, remoteAddress, ...known({ idempotencyKey }) };
-}
-
-/** Absent rather than undefined. */
-function known<T extends Record<string, string | undefined>>(fields: T): { [K in keyof T]?: string } {
-  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: string;
-  };
+  const request = { token, peer, audience, door, remoteAddress };
+  return idempotencyKey === undefined ? request : { ...request, idempotencyKey };
 }

@@ -84,10 +84,10 @@ describe('at the start', () => {
 });
 
 describe('in a session', () => {
-  describe.each([1, 20, 50, 100])('%i ms away, UDP that is swallowed costs no more than 1.5 s', (rttMs) => {
+  describe.each([1, 30, 100])('%i ms away, UDP that is swallowed costs no more than 1.5 s', (rttMs) => {
     it.each(['up', 'down'] as const)('with a stream %s', (way) => {
       const tunnel = new RacedTunnel({ rttMs });
-      const stream = tunnel.stream({ bytesPerTick: 10_000, tickMs: 20, way });
+      const stream = tunnel.stream({ bytesPerTick: 4_000, tickMs: 20, way });
       tunnel.clock.advance(5_000);
       expect(stream.gap()).toBeLessThan(1_000);
       tunnel.swallowUdp();
@@ -96,7 +96,7 @@ describe('in a session', () => {
       expect(stream.gap()).toBeLessThanOrEqual(1_500);
       const before = stream.read();
       tunnel.clock.advance(2_000);
-      expect(stream.read() - before).toBeGreaterThan(500_000);
+      expect(stream.read() - before).toBeGreaterThan(200_000);
     });
 
     it('with a question in the air', () => {
@@ -123,7 +123,7 @@ describe('in a session', () => {
 
   it.each(['up', 'down'] as const)('a path that only swallows what goes %s is left too', (way) => {
     const tunnel = new RacedTunnel();
-    const stream = tunnel.stream({ bytesPerTick: 10_000, tickMs: 20, way: 'down' });
+    const stream = tunnel.stream({ bytesPerTick: 4_000, tickMs: 20, way: 'down' });
     tunnel.clock.advance(5_000);
     stream.gap();
     tunnel.swallowUdp(1, way);
@@ -228,10 +228,10 @@ describe('the way back to UDP', () => {
   it('costs the session nothing while UDP stays dead', () => {
     const tunnel = new RacedTunnel();
     tunnel.swallowUdp();
-    const talk = tunnel.conversation(500);
+    const talk = tunnel.conversation(1_000);
     tunnel.clock.advance(10 * minute);
     expect(tunnel.race.carrier).toBe('ws');
-    expect(talk.answers()).toBeGreaterThan(1_100);
+    expect(talk.answers()).toBeGreaterThan(550);
     talk.slowest();
     tunnel.clock.advance(10 * minute);
     expect(talk.slowest()).toBeLessThan(100);
@@ -271,7 +271,7 @@ describe('the way back to UDP', () => {
 
   it('is taken ever more rarely when the path comes and goes', () => {
     const tunnel = new RacedTunnel();
-    tunnel.conversation(400);
+    tunnel.conversation(1_000);
     for (let i = 0; i < 60; i += 1) {
       tunnel.swallowUdp(0);
       tunnel.clock.advance(20_000);

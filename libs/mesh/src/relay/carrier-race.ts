@@ -122,7 +122,10 @@ export class CarrierRace {
     this.#output.transmit(datagram, this.#carrier);
   }
 
-  /** Something authenticated came over this carrier; `handshake`: it made a session. */
+  /**
+   * Something authenticated came over this carrier; `handshake`: it made a session. To be told before what answers it is sent,
+   * or that would count as answered itself.
+   */
   received(carrier: CarrierKind, what: 'handshake' | 'data'): void {
     const now = this.#clock.monotonic();
     if (what === 'handshake') {

@@ -85,6 +85,7 @@ export class RacedTunnel {
   /** Until then the client stands still. */
   #wake = 0;
   #from: CarrierKind = 'udp';
+  #answers: Buffer[] | undefined;
 
   constructor(o: TunnelOptions = {}) {
     const { clock } = this;
@@ -122,7 +123,7 @@ export class RacedTunnel {
       clock,
       random.fork('client'),
       clientAddress,
-      (datagram) => this.race.send(datagram),
+      (datagram) => (this.#answers ? void this.#answers.push(datagram) : this.race.send(datagram)),
       () => this.race.received(this.client.peer.endpoint?.carrier ?? 'udp', 'handshake'),
     );
     this.colony = new Machine(
@@ -312,9 +313,13 @@ export class RacedTunnel {
     if (asleepMs > 0) return this.clock.after(asleepMs + 1, () => this.#arrive(datagram, carrier));
     const { device, peer } = this.client;
     const before = peer.rxBytes;
+    const answers = (this.#answers = [] as Buffer[]);
     this.#from = carrier;
     device.onDatagram(datagram, carrier === 'udp' ? colonyByUdp : colonyByWs);
+    this.#answers = undefined;
     if (peer.rxBytes > before) this.race.received(carrier, 'data');
+    // After it, as `RacedPath` does: what answers a datagram is sent later than that came.
+    for (const answer of answers) this.race.send(answer);
   }
 
   #probe(id: number): void {

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { runWildTalk } from './spec-support/random-talk.js';
 
-/** A slice for every run; `CORAL_TCP_FUZZ_SEEDS=10000` for the whole, `CORAL_TCP_FUZZ_FIRST` to begin elsewhere. */
-const seeds = Number(process.env['CORAL_TCP_FUZZ_SEEDS'] ?? 100);
-const first = Number(process.env['CORAL_TCP_FUZZ_FIRST'] ?? 1);
+/** A slice for every run; `CORAL_FUZZ_TCP_SEEDS=10000` for the whole, `CORAL_FUZZ_TCP_FIRST` to begin elsewhere. */
+const seeds = Number(process.env['CORAL_FUZZ_TCP_SEEDS'] ?? 100);
+const first = Number(process.env['CORAL_FUZZ_TCP_FIRST'] ?? 1);
 
 describe('two connections over a path that does everything wrong', () => {
   it(

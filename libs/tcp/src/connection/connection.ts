@@ -254,14 +254,14 @@ export class TcpConnection {
 
   /** Tells the application, then sends what the turn has made due. Call it for each connection that asked by `wake`. */
   endOfTurn(): void {
-    // Still awake meanwhile: what a handler asks for is done below.
-    this.tell();
-    this.awake = false;
-    if (this.current === 'closed') return;
-    const now = this.clock.monotonic();
-    if (now >= this.synAt) this.sendSyn(now);
-    if (this.sends) this.sender.flush(now);
-    if (this.receiver.ackNow) this.sendAck();
+    try {
+      // Still awake meanwhile: what a handler asks for is done below.
+      this.tell();
+    } finally {
+      // A handler that throws costs nobody the rest of the turn.
+      this.awake = false;
+      this.sendDue();
+    }
   }
 
   /** Monotonic ms, Infinity when none. */
@@ -653,6 +653,14 @@ export class TcpConnection {
 
   private get receivesData(): boolean {
     return this.current === 'established' || this.current === 'fin_wait_1' || this.current === 'fin_wait_2';
+  }
+
+  private sendDue(): void {
+    if (this.current === 'closed') return;
+    const now = this.clock.monotonic();
+    if (now >= this.synAt) this.sendSyn(now);
+    if (this.sends) this.sender.flush(now);
+    if (this.receiver.ackNow) this.sendAck();
   }
 
   private sendSyn(now: number): void {

@@ -61,8 +61,11 @@ export class LossRecovery {
   private now = 0;
   private echo: number | undefined;
   private sampleSentAt = -Infinity;
-  /** A retransmission was answered: how long the others lay there before is anyone's guess. */
-  private sampleSpoilt = false;
+  /**
+   * Timestamp of the latest retransmission among what it delivers: how long the rest lay there before is anyone's
+   * guess, and so it is with the retransmission unless the echo is its own.
+   */
+  private resentAt: number | undefined;
   private readonly rack: Rack;
   private readonly reduction = new RateReduction();
   private readonly progress: SendProgress;
@@ -98,7 +101,7 @@ export class LossRecovery {
     this.now = now;
     this.echo = echo;
     this.sampleSentAt = -Infinity;
-    this.sampleSpoilt = false;
+    this.resentAt = undefined;
     let delivered = advanced ? this.board.acknowledge(ack) : 0;
     let isDsack = false;
     if (sack !== undefined && this.sackPermitted) {
@@ -180,15 +183,17 @@ export class LossRecovery {
 
   private onDelivered(segment: SentSegment): void {
     this.rack.onDelivered(segment, this.now, this.echo);
-    if (segment.retransmitted) this.sampleSpoilt = true;
-    else if (segment.sentAt > this.sampleSentAt) this.sampleSentAt = segment.sentAt;
+    if (segment.retransmitted) {
+      const { timestamp } = segment;
+      if (this.resentAt === undefined || wireDistance(timestamp, this.resentAt) > 0) this.resentAt = timestamp;
+    } else if (segment.sentAt > this.sampleSentAt) this.sampleSentAt = segment.sentAt;
   }
 
   /** RFC 6298 §3 (Karn), RFC 7323 §4.1: by our own clock where one transmission is meant, else by the echo. */
   private measure(advanced: boolean, tsNow: number, ack: number): void {
     let ms: number | undefined;
-    if (this.sampleSentAt > -Infinity && !this.sampleSpoilt) ms = this.now - this.sampleSentAt;
-    else if (advanced && this.echo !== undefined) {
+    if (this.sampleSentAt > -Infinity && this.resentAt === undefined) ms = this.now - this.sampleSentAt;
+    else if (advanced && this.echo !== undefined && wireDistance(this.echo, this.resentAt ?? this.echo) >= 0) {
       const elapsed = wireDistance(tsNow, this.echo);
       if (elapsed >= 0 && elapsed < OLDEST_ECHO_MS) ms = Math.max(elapsed, 1);
     }

@@ -43,6 +43,22 @@ describe('when ACKs go out', () => {
     expect(script.out()).toEqual([]);
   });
 
+  it('even when a handler throws, and the connection goes on', () => {
+    const script = noQuickAcks();
+    script.handlers.readable = () => {
+      throw new Error('the application is broken');
+    };
+    const two = [
+      ['.', { data: 100 }],
+      ['.', { seq: 101, data: 100 }],
+    ] as const;
+    expect(() => script.inTurn(two)).toThrow('broken');
+    expect(script.out()).toEqual(['. 1:1(0) ack 201 win 65335']);
+    script.handlers.readable = () => script.readAll();
+    script.in('P.', { seq: 201, data: 1 });
+    expect(Buffer.concat(script.readData)).toHaveLength(201);
+  });
+
   it('at once for what is early or fills a gap, and for each without SACK', () => {
     const script = noQuickAcks();
     script.in('.', { seq: 1_001, data: 1_000 });

@@ -104,6 +104,19 @@ describe('retransmission timeout (RFC 6298)', () => {
     expect(script.waitForOutput(10_000)).toBeLessThan(310);
   });
 
+  it('learns nothing from an echo of the original: its ACK may have been lost', () => {
+    const script = at100ms({ ts: true });
+    script.write(500);
+    script.wait(300 + 600);
+    script.out();
+    script.wait(10);
+    script.in('.', { ack: 501, ts: [7_910, 100] });
+    script.write(500);
+    script.out();
+    // The backoff of two timeouts stays, the round trip of 100 ms too.
+    expect(script.waitForOutput(10_000)).toBe(1_200);
+  });
+
   it('is never under 200 ms', () => {
     const script = new Script().established();
     for (let sent = 1; sent <= 20; sent += 1) {

@@ -153,6 +153,37 @@ describe('a session', () => {
     expect(right.heard()).toEqual([7]);
   });
 
+  it('may be asked for again sooner while there is none at all, and only then', () => {
+    const limits = { eagerRetriesMs: [250, 500, 1_000] };
+    const { left, right, clock, wire } = pair({ limits });
+    wire.impair({ loss: 1 });
+    const at: number[] = [];
+    const start = clock.monotonic();
+    wire.tap((seen) => seen.datagram[0] === 1 && seen.from.address === '192.0.2.1' && at.push(seen.at - start));
+    left.say(right, 1);
+    clock.advance(13_000);
+    const gaps = at.slice(1).map((time, i) => time - (at[i] ?? 0));
+    expect(gaps).toHaveLength(5);
+    [250, 500, 1_000].forEach((least, i) => {
+      expect(gaps[i]).toBeGreaterThanOrEqual(least);
+      expect(gaps[i]).toBeLessThanOrEqual(least * 1.25);
+    });
+    expect(Math.min(...gaps.slice(3))).toBeGreaterThanOrEqual(5_000);
+    wire.impair({ loss: 0 });
+    clock.advance(6_000);
+    expect(right.heard()).toEqual([1]);
+    // With a session nobody waits for the next one.
+    clock.advance(115_000);
+    wire.impair({ loss: 1 });
+    at.length = 0;
+    for (let i = 0; i < 12; i++) {
+      left.say(right, i);
+      clock.advance(1_000);
+    }
+    expect(at.length).toBeGreaterThanOrEqual(2);
+    expect(at.length).toBeLessThanOrEqual(3);
+  });
+
   it('is found by whoever has something to say when nobody knows where the other is, but not by the other', () => {
     const { left, right, clock, toLeft } = pair();
     right.device.setEndpoint(toLeft, undefined);

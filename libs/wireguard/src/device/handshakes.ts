@@ -84,6 +84,7 @@ export class Handshakes {
 
   #newRound(peer: DevicePeer, now: number): void {
     peer.attemptsSince = now;
+    peer.attempts = 0;
     peer.cookieRetried = false;
   }
 
@@ -99,9 +100,17 @@ export class Handshakes {
     peer.jar.stamp(attempt.message);
     core.counters.initiationsSent += 1;
     this.#sent(peer, now);
-    peer.timers.retryAt = now + core.limits.rekeyTimeoutMs + peer.timers.jitter;
+    peer.timers.retryAt = now + this.#retryIn(peer, now);
+    peer.attempts += 1;
     core.heap.wake(peer);
     core.send(attempt.message, peer, endpoint);
+  }
+
+  #retryIn(peer: DevicePeer, now: number): number {
+    const { limits } = this.#core;
+    const eager = limits.eagerRetriesMs[peer.attempts];
+    if (eager === undefined || this.#core.usable(peer, now)) return limits.rekeyTimeoutMs + peer.timers.jitter;
+    return eager * (1 + this.#fraction() / 4);
   }
 
   /**

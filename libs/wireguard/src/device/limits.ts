@@ -29,6 +29,11 @@ export interface DeviceLimits {
    * waiting for `rekeyTimeoutMs` as the paper has it; Infinity restores the paper's timing.
    */
   readonly cookieRetryMs: number;
+  /**
+   * With no session at all the first retries of a round come after these times (each plus up to a quarter) in place of
+   * `rekeyTimeoutMs`: a person waits, and the one datagram so far may be lost. None by default, as the paper has it.
+   */
+  readonly eagerRetriesMs: readonly number[];
   /** Least time between two initiations of one peer that are answered. */
   readonly initiationGapMs: number;
   /** Packets that wait for a session, per peer and in all; the oldest of the peer goes first. */
@@ -59,6 +64,7 @@ export const defaultDeviceLimits: DeviceLimits = {
   rekeyJitterMs: REKEY_TIMEOUT_JITTER_MS,
   keepaliveMs: KEEPALIVE_TIMEOUT_MS,
   cookieRetryMs: 50,
+  eagerRetriesMs: [],
   initiationGapMs: HANDSHAKE_INITIATION_INTERVAL_MS,
   queuedPackets: 128,
   queuedPacketsInAll: 4_096,

@@ -44,6 +44,8 @@ export class DevicePeer {
   /** Our handshake in progress, and since when we have been trying. */
   attempt: InitiatorHandshake | undefined;
   attemptsSince = 0;
+  /** Initiations sent in this round. */
+  attempts = 0;
   /** This round of attempts has used the retry that a cookie gives. */
   cookieRetried = false;
   /** When we last sent an initiation or a response. */

@@ -1,0 +1,243 @@
+// Everything real but WireGuard's peer table: sockets, TLS, the relay at both ends, devices and TCP stacks.
+import { randomBytes } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import { EventEmitter, once } from 'node:events';
+import { keyIdOf, systemClock } from '@coral/model';
+import { ImpairmentProxy } from '@coral/testing';
+import { IpStack, type TcpConnection } from '@coral/tcp';
+import { WireGuardDevice, type DevicePeer, type Endpoint } from '@coral/wireguard';
+import { beforeAll, expect, it } from 'vitest';
+import { openProxy } from './proxy.fixture.js';
+import { RacedPath } from './raced-path.js';
+import { newCredentials, openRelay, type Credentials, type Relay } from './relay.fixture.js';
+
+const mtu = 1_280;
+const addresses = { client: '10.137.64.1', colony: '10.137.0.1' };
+
+let credentials: Credentials;
+
+beforeAll(async () => {
+  credentials = await newCredentials();
+});
+
+/** A device and a stack on the real clock. `path` gets its timers too. */
+class Machine extends EventEmitter<{ read: [] }> {
+  readonly device: WireGuardDevice;
+  readonly stack: IpStack;
+  readonly socket: Socket;
+  peer!: DevicePeer;
+  path: RacedPath | undefined;
+  read = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #due = false;
+  #closed = false;
+
+  constructor(name: keyof typeof addresses, send: (datagram: Buffer, to: Endpoint) => void) {
+    super();
+    this.socket = createSocket('udp4');
+    this.device = new WireGuardDevice({
+      privateKey: randomBytes(32),
+      clock: systemClock,
+      random: randomBytes,
+      limits: { mtu },
+      output: {
+        send,
+        receive: (packet) => this.stack.onPacket(packet),
+        event: (event) => event.kind === 'handshake' && this.path?.handshakeMade(),
+      },
+    });
+    this.stack = new IpStack({
+      addresses: [addresses[name]],
+      mtu,
+      clock: systemClock,
+      random: randomBytes,
+      output: { packet: (packet) => void this.device.sendPacket(packet) },
+    });
+  }
+
+  /** Whatever happened, the turn has to end. */
+  soon(): void {
+    if (this.#due || this.#closed) return;
+    this.#due = true;
+    setImmediate(() => {
+      this.#due = false;
+      if (this.#closed) return;
+      if (this.device.backlog > 0) this.device.runBacklog(16);
+      for (const part of [this.device, this.stack, ...(this.path ? [this.path] : [])]) {
+        if (part.nextTimerAt() <= systemClock.monotonic()) part.onTimer();
+      }
+      this.stack.endOfTurn();
+      const next = Math.min(this.device.nextTimerAt(), this.stack.nextTimerAt(), this.path?.nextTimerAt() ?? Infinity);
+      clearTimeout(this.#timer);
+      if (next !== Infinity) {
+        this.#timer = setTimeout(() => this.soon(), Math.max(1, Math.ceil(next - systemClock.monotonic())));
+      }
+    });
+  }
+
+  drain(connection: TcpConnection): void {
+    for (let bytes = connection.read(); bytes; bytes = connection.read()) this.read += bytes.length;
+    this.emit('read');
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    await this.path?.close();
+    this.stack.close();
+    this.device.close();
+    this.socket.close();
+  }
+}
+
+interface Tunnel extends AsyncDisposable {
+  client: Machine;
+  colony: Machine;
+  path: RacedPath;
+  udp: ImpairmentProxy;
+  events: string[];
+}
+
+async function openTunnel(
+  relay: Relay,
+  o: { throughProxy?: Awaited<ReturnType<typeof openProxy>> } = {},
+): Promise<Tunnel> {
+  const events: string[] = [];
+  const colony = new Machine('colony', (datagram, to) => {
+    if (to.carrier === 'udp') colony.socket.send(datagram, to.port, to.address);
+    else relay.host.send(to.address, [datagram]);
+  });
+  const client = new Machine('client', (datagram) => client.path?.send(datagram));
+  for (const machine of [colony, client]) {
+    machine.socket.bind(0, '127.0.0.1');
+    await once(machine.socket, 'listening');
+  }
+  const udp = await ImpairmentProxy.start({
+    target: { host: '127.0.0.1', port: colony.socket.address().port },
+    seed: 1,
+  });
+  const place: Endpoint = { carrier: 'udp', address: udp.host, port: udp.port };
+  client.peer = client.device.addPeer({
+    publicKey: colony.device.publicKey,
+    allowedIps: [addresses.colony],
+    endpoint: place,
+  });
+  colony.peer = colony.device.addPeer({ publicKey: client.device.publicKey, allowedIps: [addresses.client] });
+  colony.socket.on('message', (datagram, from) => {
+    colony.device.onDatagram(datagram, { carrier: 'udp', address: from.address, port: from.port });
+    colony.soon();
+  });
+  const clientKey = keyIdOf(client.device.publicKey);
+  relay.host.on('told', () => {
+    for (const { id, datagrams } of relay.host.batches.splice(0)) {
+      const from: Endpoint = { carrier: 'ws', address: id, port: 0 };
+      const before = colony.peer.rxBytes;
+      for (const datagram of datagrams) colony.device.onDatagram(datagram, from);
+      if (colony.device.backlog > 0) colony.device.runBacklog(16);
+      if (colony.peer.rxBytes > before) relay.host.bind(id, clientKey);
+    }
+    colony.soon();
+  });
+  const path = new RacedPath({
+    transport: 'auto',
+    target: {
+      host: '127.0.0.1',
+      port: relay.port,
+      caPem: credentials.caPem,
+      ...(o.throughProxy && { proxy: o.throughProxy.proxy }),
+    },
+    udp: place,
+    clock: systemClock,
+    peer: client.peer,
+    onDatagram: (datagram, from) => {
+      client.device.onDatagram(datagram, from);
+      client.soon();
+    },
+    sendUdp: (datagram, to) => client.socket.send(datagram, to.port, to.address),
+    ping: (done) => client.stack.ping(addresses.colony, { timeoutMs: 5_000, done }),
+    restart: () => client.device.initiate(client.peer),
+    onEvent: (event) => {
+      events.push(event.kind === 'carrier_switched' ? `${event.from}>${event.to}` : event.kind);
+      client.emit('read');
+    },
+  });
+  client.path = path;
+  client.socket.on('message', (datagram, from) =>
+    path.arrived(datagram, { carrier: 'udp', address: from.address, port: from.port }),
+  );
+  return {
+    client,
+    colony,
+    path,
+    udp,
+    events,
+    [Symbol.asyncDispose]: async () => {
+      await client.close();
+      await colony.close();
+      udp.close();
+    },
+  };
+}
+
+/** The colony writes without end; the client reads. */
+function download({ client, colony }: Tunnel): void {
+  const fill = (connection: TcpConnection): void => {
+    while (connection.write(Buffer.alloc(16_384, 5)));
+    colony.soon();
+  };
+  colony.stack.listen(9_000, (connection) => {
+    setImmediate(() => fill(connection));
+    return { writable: () => fill(connection) };
+  });
+  const connection: TcpConnection = client.stack.connect({
+    address: addresses.colony,
+    port: 9_000,
+    handlers: {
+      readable: () => {
+        client.drain(connection);
+        client.soon();
+      },
+    },
+  });
+  client.soon();
+}
+
+async function reads({ client }: Tunnel, bytes: number): Promise<void> {
+  const enough = client.read + bytes;
+  while (client.read < enough) await once(client, 'read');
+}
+
+it('goes by UDP, changes to the relay when UDP is swallowed in mid-stream, and the peer follows', async () => {
+  await using relay = await openRelay(credentials, {}, { clock: systemClock });
+  await using tunnel = await openTunnel(relay);
+  download(tunnel);
+  await reads(tunnel, 300_000);
+  expect(tunnel.path.carrier).toBe('udp');
+  tunnel.udp.impair({ loss: 1 });
+  while (tunnel.path.carrier !== 'ws') await once(tunnel.client, 'read');
+  await reads(tunnel, 300_000);
+  expect(tunnel.events).toEqual(['carrier_chosen', 'udp>ws']);
+  expect(tunnel.colony.peer.endpoint).toMatchObject({ carrier: 'ws', address: relay.host.ids.at(-1) });
+  expect(relay.server.counters()).toMatchObject({ open: 1, bound: 1 });
+});
+
+it('goes through a proxy from the start where UDP is swallowed, and ends with its peer', async () => {
+  await using relay = await openRelay(credentials, {}, { clock: systemClock });
+  await using way = await openProxy();
+  await using tunnel = await openTunnel(relay, { throughProxy: way });
+  tunnel.udp.impair({ loss: 1 });
+  download(tunnel);
+  await reads(tunnel, 300_000);
+  expect(tunnel.events).toEqual(['carrier_chosen']);
+  expect(tunnel.path.memory?.carrier).toBe('ws');
+  expect(way.asked).toHaveLength(1);
+  const clientKey = keyIdOf(tunnel.client.device.publicKey);
+  tunnel.colony.device.removePeer(tunnel.client.device.publicKey);
+  relay.server.cutPeer(clientKey);
+  expect(relay.server.counters()).toMatchObject({ open: 0, closed: { peer_gone: 1 } });
+  while (!tunnel.events.includes('relay_failed')) await once(tunnel.client, 'read');
+  expect(tunnel.path.relay.lastError).toMatchObject({
+    reason: 'relay_lost',
+    message: expect.stringContaining('peer_gone'),
+  });
+});
