@@ -15,8 +15,6 @@ import type { PeerEndpoints } from './peer-endpoints.js';
 const meshMtu = 1_280;
 /** Below the 30 s after which many NATs forget a UDP flow. */
 const keepaliveSeconds = 25;
-/** For how long a restarted colony tries to reach a member where it was last. */
-const knockMs = 5_000;
 /** Stands for a host that nobody could name (RFC 2606). */
 const nowhere = 'colony.invalid:1';
 
@@ -111,12 +109,6 @@ export class ColonyMesh implements AsyncDisposable {
       ...(member.expiresAt === undefined ? {} : { expiresAt: member.expiresAt }),
       ...reached,
     });
-    // Its session died with the last life of the colony, and it would notice late: a knock starts a new one.
-    if (reached.wireguard?.endpoint !== undefined) void this.knock(v4);
-  }
-
-  private async knock(address: string): Promise<void> {
-    await this.driver.userspace?.ping(address, { timeoutMs: knockMs }).catch(() => undefined);
   }
 
   /** Its streams are cut before this returns. */

@@ -33,6 +33,13 @@ export class MeshWatch {
         });
         this.refusals.record('key_shared', { key_id, endpoints: [...event.endpoints] });
         break;
+      case 'refused':
+        this.refusals.record(event.reason, {
+          key_id,
+          ip_address: event.endpoint,
+          ...(event.more > 0 ? { others_since: event.more } : {}),
+        });
+        break;
       case 'forward_denied': {
         const { kind: _kind, peer: _peer, ...denied } = event;
         this.refusals.record('forward_denied', { key_id, ...denied });

@@ -128,7 +128,14 @@ export type WorkerEvent =
   | { kind: 'gave_up'; slot: number }
   | { kind: 'key_shared'; slot: number; endpoints: readonly [string, string] }
   | { kind: 'endpoint_unresolved'; slot: number; host: string; problem: string }
-  | ({ kind: 'forward_denied' } & DeniedForward);
+  | ({ kind: 'forward_denied' } & DeniedForward)
+  | {
+      kind: 'refused';
+      publicKey: Uint8Array;
+      endpoint: string;
+      reason: 'unknown_peer' | 'peer_expired';
+      more: number;
+    };
 
 /** What a thread has to say, posted as one array: `flush` once per turn, or at once where it must not wait. */
 export class Outbox<Message extends { type: string }> {

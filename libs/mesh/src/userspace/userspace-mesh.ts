@@ -395,6 +395,10 @@ class UserspaceEndpoint implements UserspaceMesh {
   }
 
   #event(event: WorkerEvent): void {
+    if (event.kind === 'refused') {
+      const { publicKey, ...rest } = event;
+      return this.#emit({ ...rest, peer: keyIdOf(publicKey) });
+    }
     const { slot, ...rest } = event;
     const peer = this.#entryAt.get(slot)?.peer.keyId;
     if (peer !== undefined) this.#emit({ ...rest, peer });

@@ -95,4 +95,9 @@ export type MeshEvent =
   | { kind: 'peer_refused'; peer: KeyId; problem: string }
   | { kind: 'endpoint_unresolved'; peer: KeyId; host: string; problem: string }
   /** The hub did not forward; one event a second per (peer, destination, port), with how many packets that were. */
-  | ({ kind: 'forward_denied'; peer: KeyId } & Omit<DeniedForward, 'slot'>);
+  | ({ kind: 'forward_denied'; peer: KeyId } & Omit<DeniedForward, 'slot'>)
+  /**
+   * Somebody asked for a session who may have none. At most one event a second; `more` were refused since the last. The key
+   * is a claim when it is of nobody here.
+   */
+  | { kind: 'refused'; peer: KeyId; endpoint: string; reason: 'unknown_peer' | 'peer_expired'; more: number };

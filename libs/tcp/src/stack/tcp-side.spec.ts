@@ -393,6 +393,40 @@ describe('cutting a peer off', () => {
   });
 });
 
+describe('asking a peer whether it still knows us', () => {
+  it('sends one empty segment of bytes that it has, on idle connections alone, and believes its reset', () => {
+    const { stack, connection, closed, say, takeSegments, theirNext, ourNext } = accepted();
+    connection.write(Buffer.from('question'));
+    stack.endOfTurn();
+    expect(takeSegments()).toHaveLength(1);
+    // On its way: the data asks already.
+    stack.probePeer(them.v4);
+    stack.endOfTurn();
+    expect(takeSegments()).toEqual([]);
+    say({ flags: ACK, seq: theirNext, ack: ourNext + 8 });
+    stack.probePeer('10.9.9.9');
+    stack.endOfTurn();
+    expect(takeSegments()).toEqual([]);
+    stack.probePeer(them.v4);
+    stack.endOfTurn();
+    const [probe, ...more] = takeSegments();
+    expect(more).toEqual([]);
+    expect(probe).toMatchObject({ flags: ACK, seq: ourNext + 7, payload: Buffer.alloc(0) });
+    // Started anew meanwhile: it knows nothing of this (RFC 9293 §3.10.7.1).
+    say({ flags: RST, seq: theirNext });
+    expect(closed).toMatchObject([{ reason: 'tcp_reset' }]);
+  });
+
+  it('costs a peer that does know us one acknowledgement', () => {
+    const { stack, connection, closed, say, takeSegments, theirNext, ourNext } = accepted();
+    stack.probePeer(them.v4);
+    stack.endOfTurn();
+    expect(takeSegments()).toHaveLength(1);
+    say({ flags: ACK, seq: theirNext, ack: ourNext });
+    expect([connection.state, closed]).toEqual(['established', []]);
+  });
+});
+
 describe('TIME-WAIT', () => {
   /** We ended first: ours is the TIME-WAIT. */
   function ended(options: Parameters<typeof lonelyHost>[0] = {}) {

@@ -12,10 +12,13 @@ import { TransportSession } from '../transport/session.js';
 import type { DeviceCore } from './core.js';
 import type { DevicePeer } from './peer.js';
 import { SharedKeyWatch } from './shared-key-watch.js';
+import type { RefusedEvent } from './types.js';
 
 const jitterSteps = 2 ** 16;
 /** A timestamp serves every peer once while it is no older than this: a little less than its resolution. */
 const timestampMs = 16;
+/** Who is turned away is told this often, however many they are. */
+const refusalEveryMs = 1_000;
 
 /** How sessions come to be (whitepaper §5.4 and §6): asking, answering, trying again, giving up. */
 export class Handshakes {
@@ -25,6 +28,8 @@ export class Handshakes {
   readonly #timestamps: Tai64n;
   #timestamp: Buffer | undefined;
   #timestampAt = 0;
+  #refusalToldAt = Number.NEGATIVE_INFINITY;
+  #refusedSince = 0;
 
   /** `ready`: the peer has a new session to send on. */
   constructor(
@@ -143,21 +148,35 @@ export class Handshakes {
   #onInitiation(message: Buffer, from: Endpoint): void {
     const core = this.#core;
     let peer: DevicePeer | undefined;
-    let asked = false;
+    let claimed: Buffer | undefined;
     const opened = openInitiation(core.local, message, (publicKey) => {
-      asked = true;
+      claimed = publicKey;
       peer = this.#lookup(publicKey);
       return peer?.remote;
     });
-    if (!peer) return core.drop(asked ? 'unknown_peer' : 'bad_handshake');
+    if (!peer) return claimed ? this.#refuse('unknown_peer', claimed, from) : core.drop('bad_handshake');
     if (!opened) return core.drop('bad_handshake');
     if (peer.isOver()) {
       opened.wipe();
-      return core.drop('peer_expired');
+      return this.#refuse('peer_expired', peer.publicKey, from);
     }
     const now = core.clock.monotonic();
     if (!this.#isFresh(peer, opened, from, now)) return opened.wipe();
     this.#answer(peer, opened, from, now);
+  }
+
+  #refuse(reason: RefusedEvent['reason'], publicKey: Buffer, endpoint: Endpoint): void {
+    const core = this.#core;
+    core.drop(reason);
+    const now = core.clock.monotonic();
+    if (now - this.#refusalToldAt < refusalEveryMs) {
+      this.#refusedSince += 1;
+      return;
+    }
+    const more = this.#refusedSince;
+    this.#refusalToldAt = now;
+    this.#refusedSince = 0;
+    core.output.event({ kind: 'refused', publicKey: Buffer.from(publicKey), endpoint, reason, more });
   }
 
   /** Not an old initiation played again, and not one too many. */

@@ -31,7 +31,20 @@ export type DeviceEvent =
    * Two machines seem to hold this private key: handshakes come in turns from two endpoints, or from two clocks. The
    * protocol lets the later one win each time, so both keep losing their session.
    */
-  | { readonly kind: 'key_shared'; readonly peer: DevicePeer; readonly endpoints: readonly [Endpoint, Endpoint] };
+  | { readonly kind: 'key_shared'; readonly peer: DevicePeer; readonly endpoints: readonly [Endpoint, Endpoint] }
+  | RefusedEvent;
+
+/**
+ * Somebody asked for a session who may have none. At most one a second; `more` were refused since the last one. The key of
+ * `unknown_peer` is a claim: whoever knows this end's public key can make it.
+ */
+export interface RefusedEvent {
+  readonly kind: 'refused';
+  readonly publicKey: Buffer;
+  readonly endpoint: Endpoint;
+  readonly reason: 'unknown_peer' | 'peer_expired';
+  readonly more: number;
+}
 
 export interface DeviceOptions {
   /** 32 bytes; copied into a KeyObject, the caller may zero its copy. */

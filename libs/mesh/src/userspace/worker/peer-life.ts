@@ -98,6 +98,7 @@ export class PeerLife {
   }
 
   onDeviceEvent(event: DeviceEvent): void {
+    if (event.kind === 'refused') return this.#event({ ...event, endpoint: formatEndpoint(event.endpoint) });
     const peer = this.#parts.peers.ofDevice(event.peer);
     if (!peer) return;
     const { slot } = peer;
