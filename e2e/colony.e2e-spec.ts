@@ -54,13 +54,10 @@ describe('a colony', () => {
 
   it('keeps its keys, its store and its admin socket to itself', async () => {
     const modes = await Promise.all(
-      [
-        'keys/ca.pem',
-        'keys/access-tokens.jwk',
-        'keys/wireguard.json',
-        'control.db',
-        'admin.sock',
-      ].map(async (name) => [name, ((await stat(join(colony.dataDirectory, name))).mode & 0o777).toString(8)]),
+      ['keys/ca.pem', 'keys/access-tokens.jwk', 'keys/wireguard.json', 'control.db', 'admin.sock'].map(async (name) => [
+        name,
+        ((await stat(join(colony.dataDirectory, name))).mode & 0o777).toString(8),
+      ]),
     );
     for (const [name, mode] of modes) expect(`${name} ${mode}`).toBe(`${name} 600`);
   });

@@ -1,9 +1,9 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
+import { newWireGuardKeyPair } from '@coral/auth';
 import { CoralError } from '@coral/errors';
-import { openDirectMesh, type DirectMesh } from '@coral/mesh';
+import { openUserspaceMesh, type UserspaceMesh } from '@coral/mesh';
 import { keyIdOf, systemClock } from '@coral/model';
 import packageJson from '../../../package.json' with { type: 'json' };
 import { startAgent, type RunningAgent } from './agent.js';
@@ -50,10 +50,7 @@ describe('an agent', () => {
       await colony.until(() => colony.requests === 2);
     }
     const enrolled = colony.enrolled[0];
-    expect(colony.announced[0]).toMatchObject({
-      version: agentVersion,
-      directEndpoint: expect.stringMatching(/^127\.0\.0\.1:\d+$/),
-    });
+    expect(colony.announced[0]).toMatchObject({ version: agentVersion, directEndpoint: '' });
     expect((await stat(join(dataDir, 'identity', 'keys.json'))).mode & 0o777).toBe(0o600);
     expect(JSON.stringify(enrolled)).not.toContain(
       JSON.parse(await readFile(join(dataDir, 'identity', 'keys.json'), 'utf8')).private_key,
@@ -210,19 +207,16 @@ describe('questions to an agent', () => {
     await expect(colony.ask('SELECT bucket FROM spans')).rejects.toMatchObject({ kind: 'invalid_argument' });
 
     // Known to the mesh, yet not the colony: let in by hand, as no real configuration does.
-    const [keyPair, certificate] = [newWireGuardKeyPair(), await newSelfSigned('other')];
-    await using other = await openDirectMesh({ keyPair, certificate, production: false, clock: systemClock });
+    const keyPair = newWireGuardKeyPair();
+    const addresses = ['10.137.0.99'];
+    await using other = await openUserspaceMesh({ keyPair, addresses, clock: systemClock });
     const [theirs] = colony.enrolled as [(typeof colony.enrolled)[0]];
-    const ours = { keyId: other.keyId, publicKey: keyPair.publicKey, addresses: ['10.137.0.99'] };
-    agent.link.mesh.addPeer({ ...ours, direct: { certificateSha256: certificate.sha256 } });
+    agent.link.mesh.addPeer({ keyId: other.keyId, publicKey: keyPair.publicKey, addresses, wireguard: {} });
     other.addPeer({
       keyId: keyIdOf(theirs.publicKey),
       publicKey: theirs.publicKey,
       addresses: ['10.137.0.16'],
-      direct: {
-        certificateSha256: theirs.directCertificateSha256,
-        endpoint: (agent.link.mesh as DirectMesh).endpoint as string,
-      },
+      wireguard: { endpoint: { host: '127.0.0.1', port: (agent.link.mesh as UserspaceMesh).udpPort } },
     });
     await expect(colony.ask('SELECT 1 FROM spans', other)).rejects.toMatchObject({
       kind: 'permission_denied',

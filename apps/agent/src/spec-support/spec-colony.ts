@@ -1,8 +1,8 @@
 /** A colony as agents see one: real TLS, real mesh, real gRPC; what it is told stays in memory. */
 import { Server, type sendUnaryData, type ServerUnaryCall } from '@grpc/grpc-js';
-import { CertificateAuthority, newSelfSigned, newWireGuardKeyPair } from '@coral/auth';
+import { CertificateAuthority, newWireGuardKeyPair } from '@coral/auth';
 import { CoralError, toCoralError } from '@coral/errors';
-import { openDirectMesh, type DirectMesh } from '@coral/mesh';
+import { openUserspaceMesh, type UserspaceMesh } from '@coral/mesh';
 import { agentIdOf, keyIdOf, systemClock, type KeyId } from '@coral/model';
 import {
   agentV1,
@@ -23,11 +23,12 @@ import { agentGrpcPort, colonyGrpcPort } from '../mesh/colony-link.js';
 /** The n-th agent to join. */
 const addressOf = (index: number) => `10.137.0.${16 + index}`;
 const colonyAddress = '10.137.0.1';
+const colonyAddressV6 = 'fd42:c0a1::1';
 
 export class SpecColony implements AsyncDisposable {
   readonly endpoint: string;
   readonly caFingerprint: string;
-  readonly mesh: DirectMesh;
+  readonly mesh: UserspaceMesh;
   readonly announced: colonyV1.AnnounceAgentRequest[] = [];
   readonly enrolled: colonyV1.EnrollAgentRequest[] = [];
   /** By epoch and seq; what a colony keeps. */
@@ -46,7 +47,7 @@ export class SpecColony implements AsyncDisposable {
   private constructor(parts: {
     endpoint: string;
     fingerprint: string;
-    mesh: DirectMesh;
+    mesh: UserspaceMesh;
     tls: TlsServer;
     doors: MeshGrpcServer;
     servers: Server[];
@@ -62,13 +63,12 @@ export class SpecColony implements AsyncDisposable {
   static async start(directory: string): Promise<SpecColony> {
     const authority = await CertificateAuthority.openOrCreate(`${directory}/ca`);
     const keys = newWireGuardKeyPair();
-    const certificate = await newSelfSigned('spec-colony');
-    const mesh = await openDirectMesh({
+    const mesh = await openUserspaceMesh({
       keyPair: keys,
-      certificate,
-      listen: { host: '127.0.0.1', port: 0 },
-      production: false,
+      addresses: [colonyAddress, colonyAddressV6],
+      udp: { host: '127.0.0.1', port: 0 },
       clock: systemClock,
+      hub: true,
     });
     const [outside, inside] = [new Server(grpcServerOptions), new Server(grpcServerOptions)];
     let colony: SpecColony | undefined;
@@ -86,9 +86,12 @@ export class SpecColony implements AsyncDisposable {
             addressV4,
             addressV6: '',
             colonyAddressV4: colonyAddress,
-            colonyAddressV6: 'fd42:c0a1::1',
-            endpoint: '127.0.0.1:1',
-            direct: { endpoint: mesh.endpoint ?? '', certificateSha256: certificate.sha256 },
+            colonyAddressV6,
+            endpoint: `127.0.0.1:${mesh.udpPort}`,
+            direct: undefined,
+            mtu: 0,
+            persistentKeepaliveSeconds: 25,
+            routes: [],
           },
         };
       }),
@@ -160,7 +163,6 @@ export class SpecColony implements AsyncDisposable {
       keyId: keyIdOf(request.publicKey),
       publicKey: request.publicKey,
       addresses: [addressOf(this.enrolled.length - 1)],
-      direct: { certificateSha256: request.directCertificateSha256 },
     });
     this.#tell();
     return addressOf(this.enrolled.length - 1);
@@ -171,12 +173,6 @@ export class SpecColony implements AsyncDisposable {
     if (agent === undefined) {
       throw new CoralError({ kind: 'permission_denied', reason: 'not_an_agent', message: 'Unknown key.' });
     }
-    this.mesh.addPeer({
-      keyId: keyIdOf(agent.publicKey),
-      publicKey: agent.publicKey,
-      addresses: [addressOf(this.enrolled.indexOf(agent))],
-      direct: { certificateSha256: agent.directCertificateSha256, endpoint: request.directEndpoint },
-    });
     this.announced.push(request);
     this.#tell();
     return { clockMs: Date.now() };
