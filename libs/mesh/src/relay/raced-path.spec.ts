@@ -7,9 +7,9 @@ import { ImpairmentProxy } from '@coral/testing';
 import { IpStack, type TcpConnection } from '@coral/tcp';
 import { WireGuardDevice, type DevicePeer, type Endpoint } from '@coral/wireguard';
 import { beforeAll, expect, it } from 'vitest';
-import { openProxy } from './proxy.fixture.js';
+import { openProxy } from './spec-support/open-proxy.js';
 import { RacedPath } from './raced-path.js';
-import { newCredentials, openRelay, type Credentials, type Relay } from './relay.fixture.js';
+import { newCredentials, openRelay, type Credentials, type Relay } from './spec-support/open-relay.js';
 
 const mtu = 1_280;
 const addresses = { client: '10.137.64.1', colony: '10.137.0.1' };

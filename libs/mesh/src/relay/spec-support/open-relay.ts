@@ -1,4 +1,4 @@
-// For the specs of this folder: a real HTTPS server with a relay behind it, and a host that remembers what it was told.
+// For the specs of the relay: a real HTTPS server with a relay behind it, and a host that remembers what it was told.
 import { EventEmitter, once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:https';
@@ -9,8 +9,8 @@ import type { TLSSocket } from 'node:tls';
 import { CertificateAuthority } from '@coral/auth';
 import type { Clock, KeyId } from '@coral/model';
 import { VirtualClock } from '@coral/testing';
-import type { RelayLimits } from './relay.limits.js';
-import { RelayServer, type RelayHost } from './relay-server.js';
+import type { RelayLimits } from '../relay.limits.js';
+import { RelayServer, type RelayHost } from '../relay-server.js';
 
 export interface Credentials {
   caPem: string;

@@ -3,8 +3,8 @@
 import { IpStack, type TcpConnection } from '@coral/tcp';
 import { MemoryLink, SeededRandom, VirtualClock, type Impairments, type TimedPart } from '@coral/testing';
 import { WireGuardDevice, type DevicePeer, type Endpoint } from '@coral/wireguard';
-import { CarrierRace } from './carrier-race.js';
-import type { CarrierEvent, CarrierKind, CarrierMemory, CarrierRaceLimits, Transport } from './carrier-race.types.js';
+import { CarrierRace } from '../carrier-race.js';
+import type { CarrierEvent, CarrierKind, CarrierMemory, CarrierRaceLimits, Transport } from '../carrier-race.types.js';
 
 const colonyAddress = '10.137.0.1';
 const clientAddress = '10.137.64.1';
