@@ -98,11 +98,15 @@ export interface Relay extends AsyncDisposable {
 export async function openRelay(
   credentials: Credentials,
   limits: Partial<RelayLimits> = {},
-  o: { clock?: Clock; port?: number; headersTimeout?: number } = {},
+  o: { clock?: Clock; port?: number; headersTimeout?: number; mesh?: RelayHost } = {},
 ): Promise<Relay> {
   const virtual = new VirtualClock();
   const host = new RecordingHost();
-  const server = new RelayServer({ host, clock: o.clock ?? virtual, limits: { closeGraceMs: 0, ...limits } });
+  const server = new RelayServer({
+    host: o.mesh ?? host,
+    clock: o.clock ?? virtual,
+    limits: { closeGraceMs: 0, ...limits },
+  });
   const https = createServer({
     key: credentials.keyPem,
     cert: credentials.certPem,
