@@ -99,41 +99,46 @@ describeInterop('our TCP and the kernel’s on a bad path', () => {
     });
   });
 
-  /** The best of three: other work on the machine only ever makes a run slower. Stops when the bar is met. */
-  async function bestOf(bar: number, run: () => Promise<TcpResult>): Promise<TcpResult> {
-    let best = await run();
-    for (let more = 2; more > 0 && mbit(best) < bar; more -= 1) {
-      const next = await run();
-      if (mbit(next) > mbit(best)) best = next;
-    }
-    return best;
+  /** Until one is good, five times at most: other work on the machine only ever makes a run slower. */
+  async function untilGood(isGood: (result: TcpResult) => boolean, run: () => Promise<TcpResult>): Promise<TcpResult> {
+    let result = await run();
+    for (let more = 4; more > 0 && !isGood(result); more -= 1) result = await run();
+    return result;
   }
 
-  it('loss 1 %, delay 20 ms: at least 6 Mbit/s up, and no stall', async () => {
+  // 6 Mbit/s is about what any sender of Reno's fairness reaches there, and a machine with other work adds to the delay:
+  // libs/tcp keeps that bar in virtual time; here, beside other tests, half of it must be left.
+  const barAtOnePercent = isLongRun ? 6 : 3;
+
+  it(`loss 1 %, delay 20 ms: at least ${barAtOnePercent} Mbit/s up, and no timeout is waited for`, async () => {
     using joined = await stage.join({ impairments: { loss: 0.01, delayMs: 10 }, seed: 'bar' });
     const bytes = 3 * MB;
+    // RACK and the tail probe find a loss within a round trip or two; the retransmission timer never runs below 200 ms.
+    const isGood = (sent: TcpResult): boolean => mbit(sent) >= barAtOnePercent && sent.longestGapMs < 200;
     // What the kernel sends is its own congestion control's business.
-    const best = await bestOf(6, async () => {
-      const sent = await up(joined, bytes);
-      expect(sent).toMatchObject(stream(1, bytes));
-      return sent;
+    const sent = await untilGood(isGood, async () => {
+      const result = await up(joined, bytes);
+      expect(result).toMatchObject(stream(1, bytes));
+      note('loss 1 %, delay 20 ms', result);
+      return result;
     });
-    note('loss 1 %, delay 20 ms', best);
-    expect(mbit(best)).toBeGreaterThanOrEqual(6);
-    // Nothing waits for longer than two retransmission timeouts, which are 200 ms and a little here.
-    expect(best.longestGapMs).toBeLessThanOrEqual(1_000);
+    expect(sent.longestGapMs).toBeLessThan(200);
+    expect(mbit(sent)).toBeGreaterThanOrEqual(barAtOnePercent);
   });
 
   it('delay 20 ms: at least 100 Mbit/s down', async () => {
     using joined = await stage.join({ impairments: { delayMs: 10 } });
     const bytes = (isLongRun ? 50 : 20) * MB;
-    const best = await bestOf(100, async () => {
-      const received = await down(joined, bytes);
-      expect(received).toMatchObject(stream(2, bytes));
-      return received;
-    });
-    note('delay 20 ms', best);
-    expect(mbit(best)).toBeGreaterThanOrEqual(100);
+    const received = await untilGood(
+      (result) => mbit(result) >= 100,
+      async () => {
+        const result = await down(joined, bytes);
+        expect(result).toMatchObject(stream(2, bytes));
+        note('delay 20 ms', result);
+        return result;
+      },
+    );
+    expect(mbit(received)).toBeGreaterThanOrEqual(100);
   });
 
   it('survive a new source port in mid-stream, with a gap of at most a second', async () => {

@@ -115,7 +115,16 @@ describeInterop('our TCP and the kernel’s', () => {
       return Number(bytesWaiting);
     };
     const sent = performTask(socket, { do: 'send', bytes, seed: 3 });
+    // The kernel holds all that it takes, has said so, and we are silent.
+    let last = -1;
+    const isQuiet = (): boolean => {
+      const { offered } = joined.proxy!.counters('toTarget');
+      const isStill = offered === last;
+      last = offered;
+      return isStill;
+    };
     await expect.poll(waitingInKernel, { interval: 10 }).toBeGreaterThan(40_000);
+    await expect.poll(isQuiet, { interval: 60 }).toBe(true);
     joined.proxy!.impair({ loss: 1 }, 'toClient');
     await expect.poll(waitingInKernel, { interval: 10, timeout: 5_000 }).toBe(0);
     expect(joined.proxy!.counters('toClient').lost).toBeGreaterThan(0);

@@ -1,9 +1,10 @@
 import { constants } from 'node:fs';
 import { appendFile, readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setImmediate as endOfTurn } from 'node:timers/promises';
 import { CoralError } from '@coral/errors';
-import { describe, expect, it } from 'vitest';
-import { AuditLog } from './audit-log.js';
+import { describe, expect, it, vi } from 'vitest';
+import { AuditLog, crowdWaitMs } from './audit-log.js';
 import type { AuditRow } from './audit-row.js';
 import { readAudit } from './read.js';
 import { collect, entry, fixedClock, tamper, temporaryDirectory, writeLog } from './testing/audit-fixture.js';
@@ -45,6 +46,40 @@ describe('AuditLog', () => {
     for (const own of perWriter) expect(own.map((row) => row.payload['n'])).toEqual(own.map((_, n) => n));
     expect(files.operations.filter((operation) => operation === 'write').length).toBeLessThan(200);
     expect(await verifyAudit(place.audit)).toMatchObject({ ok: true, rows: 1_281, head: log.head().hash });
+  });
+
+  it('lets rows come together again after a write of many, and a lone one not wait for long', async () => {
+    await using place = await temporaryDirectory();
+    const files = new ControlledFiles();
+    await using log = await AuditLog.open({ directory: place.audit, clock: fixedClock(), files });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const untilItWaits = async (): Promise<void> => {
+      while (vi.getTimerCount() === 0) await endOfTurn();
+    };
+    try {
+      const append = (count: number): Promise<AuditRow>[] =>
+        Array.from({ length: count }, (_, n) => log.append(entry(n)));
+      files.operations.length = 0;
+      await Promise.all(append(8));
+      const first = append(1);
+      await untilItWaits();
+      await Promise.all([...first, ...append(3)]);
+      expect(files.operations).toEqual(['write', 'write']);
+      const lone = log.append(entry(0));
+      await untilItWaits();
+      vi.advanceTimersByTime(crowdWaitMs);
+      await lone;
+      // After a lone one nobody waits: there is no timer to advance.
+      await log.append(entry(0));
+      expect(files.operations).toHaveLength(4);
+      await Promise.all(append(8));
+      const last = log.append(entry(0));
+      await untilItWaits();
+      await log.close();
+      expect((await last).seq).toBeGreaterThan(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('resolves an append only after the write of its bytes has', async () => {

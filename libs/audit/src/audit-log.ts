@@ -19,6 +19,9 @@ export const maxQueuedRows = 10_000;
 export const maxBatchBytes = 4 * 1024 * 1024;
 /** Rows that come one turn of the event loop after the other share a write; after this many turns it begins. */
 export const maxGatheredTurns = 8;
+/** After a write of so many rows, the next one waits this long for half as many. Calls one after the other never wait. */
+export const crowdRows = 4;
+export const crowdWaitMs = 1;
 /** After a failure the log tries again on its own this often, so that a colony taken out of traffic recovers. */
 export const retryMs = 1_000;
 
@@ -62,6 +65,10 @@ export class AuditLog implements AsyncDisposable {
   #head: ChainHead;
   #queue: Waiting[] = [];
   #draining: Promise<void> | undefined;
+  /** Of the last write. */
+  #lastRows = 0;
+  /** Set while a write waits for more rows. */
+  #crowd: { rows: number; come(): void } | undefined;
   #failure: Failure | undefined;
   #retry: NodeJS.Timeout | undefined;
   #closed = false;
@@ -123,6 +130,7 @@ export class AuditLog implements AsyncDisposable {
     const fitted = fit(entry);
     return new Promise((resolve, reject) => {
       this.#queue.push({ ...fitted, resolve, reject });
+      if (this.#crowd !== undefined && this.#queue.length >= this.#crowd.rows) this.#crowd.come();
       this.#drain();
     });
   }
@@ -149,6 +157,7 @@ export class AuditLog implements AsyncDisposable {
     do {
       await this.#gather();
       const batch = this.#takeBatch();
+      this.#lastRows = batch.length;
       try {
         const rows = await this.#write(batch);
         for (const [i, row] of rows.entries()) batch[i]?.resolve(row);
@@ -161,9 +170,23 @@ export class AuditLog implements AsyncDisposable {
   /**
    * What else this turn of the event loop brings shares the write: without it the first row would have a disk to itself, and
    * the rows that follow upon a write would miss the next one. As long as each further turn brings more (then the loop is
-   * busy with their calls, and nobody waits for nothing) so does that.
+   * busy with their calls, and nobody waits for nothing) so does that. Calls that were answered together come back together:
+   * after a write of many rows the first ones of the next are not written alone, where they would hold up the others.
    */
   async #gather(): Promise<void> {
+    await this.#gatherTurns();
+    const expected = Math.ceil(this.#lastRows / 2);
+    if (this.#lastRows < crowdRows || this.#queue.length >= expected || this.#closed) return;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timeout = setTimeout(resolve, crowdWaitMs);
+    this.#crowd = { rows: expected, come: resolve };
+    await promise;
+    this.#crowd = undefined;
+    clearTimeout(timeout);
+    await this.#gatherTurns();
+  }
+
+  async #gatherTurns(): Promise<void> {
     for (let turn = 0; turn < maxGatheredTurns; turn += 1) {
       const seen = this.#queue.length;
       await endOfTurn();
@@ -214,6 +237,7 @@ export class AuditLog implements AsyncDisposable {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    this.#crowd?.come();
     clearTimeout(this.#retry);
     while (this.#draining) await this.#draining;
     await this.#writer.close();

@@ -125,6 +125,15 @@ describe('the TLS port', () => {
     });
   });
 
+  it('cuts who takes too long to say what will be refused', async () => {
+    const own = await open({ slowSenderMs: 100 });
+    for (const said of ['', 'GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ']) {
+      const socket = connectTls({ host: '127.0.0.1', port: own.port, ca: ca.caPem, ALPNProtocols: ['http/1.1'] });
+      socket.write(said);
+      expect(await text(socket)).toMatch(/^HTTP\/1\.1 408 /);
+    }
+  });
+
   it('hands HTTP/1.1 on to who serves it, for a client that offers both, and for one without ALPN', async () => {
     const got: (string | false | null)[] = [];
     const own = await open({

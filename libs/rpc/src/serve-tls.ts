@@ -28,10 +28,16 @@ export interface TlsServer {
  */
 export async function serveTls(
   server: Server,
-  o: TlsIdentity & { host: string; port: number; onHttp1?: (socket: TLSSocket) => void },
+  o: TlsIdentity & {
+    host: string;
+    port: number;
+    onHttp1?: (socket: TLSSocket) => void;
+    /** How long a request over HTTP/1.1 that will be refused may take to arrive. */
+    slowSenderMs?: number;
+  },
 ): Promise<TlsServer> {
   const injector = server.createConnectionInjector(credentialsFor(undefined));
-  const refusals = o.onHttp1 ? undefined : politeRefusals();
+  const refusals = o.onHttp1 ? undefined : politeRefusals(o.slowSenderMs ?? handshakeTimeoutMs);
   const onHttp1 = o.onHttp1 ?? ((socket: TLSSocket) => refusals?.emit('connection', socket));
   const open = new Set<TLSSocket>();
   const protocol = { minVersion: 'TLSv1.3' } as const;
@@ -65,6 +71,8 @@ export async function serveTls(
       // GOAWAY, and calls may finish. drain() would end them as CANCELLED, as if the client had wished it.
       injector.destroy();
       refusals?.closeIdleConnections();
+      // Ends the search for slow senders; it complains that the server never listened, which is so.
+      refusals?.close(() => undefined);
       const late = setTimeout(() => {
         for (const socket of open) socket.destroy();
       }, graceMs);
@@ -74,8 +82,13 @@ export async function serveTls(
   };
 }
 
-function politeRefusals(): HttpServer {
-  const server = createHttpServer((request, response) => {
+function politeRefusals(slowSenderMs: number): HttpServer {
+  const patience = {
+    headersTimeout: slowSenderMs,
+    requestTimeout: slowSenderMs,
+    connectionsCheckingInterval: Math.max(1, Math.floor(slowSenderMs / 4)),
+  };
+  const server = createHttpServer(patience, (request, response) => {
     const grpc = request.headers['content-type']?.startsWith('application/grpc') ?? false;
     const problem = grpc
       ? { status: 426, title: 'gRPC needs HTTP/2.', detail: 'Offer only `h2` in ALPN.' }
@@ -87,8 +100,8 @@ function politeRefusals(): HttpServer {
     });
     response.end(JSON.stringify(problem));
   });
-  server.headersTimeout = handshakeTimeoutMs;
-  server.requestTimeout = handshakeTimeoutMs;
+  // Node looks for slow senders only on servers that listen; this one is given its connections.
+  server.emit('listening');
   return server;
 }
 

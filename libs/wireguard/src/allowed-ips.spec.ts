@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { SeededRandom } from '@coral/testing';
 import { describe, expect, it } from 'vitest';
 import { AllowedIps, parsePrefix } from './allowed-ips.js';
@@ -132,5 +133,25 @@ describe('allowed IPs', () => {
     expect(words('1::')).toEqual([0x10000, 0, 0, 0]);
     expect(words('::ffff:10.137.0.2')).toEqual([0, 0, 0xffff, 0x0a890002]);
     expect(words('ffff:ffff::/20')).toEqual([0xfffff000, 0, 0, 0]);
+  });
+
+  it('takes for an address what node takes for one', () => {
+    const random = new SeededRandom('addresses');
+    const pieces = ['::', ':', '.', '0', '00', '1', '255', '256', 'ffff', '10000', 'g', '1.2.3.4', 'fd42', 'C0A1', ''];
+    const differ: string[] = [];
+    const takes = (text: string) => {
+      try {
+        return parsePrefix(text).family;
+      } catch {
+        return 0;
+      }
+    };
+    for (let i = 0; i < 30_000; i++) {
+      const text = Array.from({ length: random.between(1, 14) }, (_, at) =>
+        at % 2 === 1 && random.chance(0.8) ? random.pick([':', ':', '.', '::']) : random.pick(pieces),
+      ).join('');
+      if (takes(text) !== isIP(text)) differ.push(text);
+    }
+    expect(differ).toEqual([]);
   });
 });

@@ -1,4 +1,3 @@
-import { isIP } from 'node:net';
 import { CoralError } from '@coral/errors';
 
 /**
@@ -91,13 +90,11 @@ export class AllowedIps<T> {
 /** Throws `bad_allowed_ip` for anything but an address or a CIDR block. Bits behind the prefix are cleared, as `wg` does. */
 export function parsePrefix(text: string): Prefix {
   const [address = '', bits, ...rest] = text.split('/');
-  const family = isIP(address);
+  const family = address.includes(':') ? 6 : 4;
+  const words = family === 4 ? wordsOf4(address) : wordsOf6(address);
   const most = family === 4 ? 32 : 128;
   const length = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : -1;
-  if ((family !== 4 && family !== 6) || address.includes('%') || rest.length > 0 || length < 0 || length > most) {
-    throw badAllowedIp(text);
-  }
-  const words = family === 4 ? [wordOf4(address), 0, 0, 0] : wordsOf6(address);
+  if (!words || rest.length > 0 || length < 0 || length > most) throw badAllowedIp(text);
   const masked = words.map((word, i) => word & maskOf(length - i * 32)) as [number, number, number, number];
   return { family, words: masked, length };
 }
@@ -117,28 +114,39 @@ function maskOf(bits: number): number {
   return bits >= 32 ? -1 : -1 << (32 - bits);
 }
 
-function wordOf4(address: string): number {
-  return address.split('.').reduce((word, part) => (word << 8) | Number(part), 0);
+/** Undefined for what is no IPv4 address. No leading zeros: some would read them as octal. */
+function wordsOf4(address: string): number[] | undefined {
+  const parts = address.split('.');
+  if (parts.length !== 4 || !parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256))
+    return undefined;
+  return [parts.reduce((word, part) => (word << 8) | Number(part), 0), 0, 0, 0];
 }
 
-function wordsOf6(address: string): number[] {
-  const dotted = address.lastIndexOf('.') > 0 ? address.slice(address.lastIndexOf(':') + 1) : undefined;
-  const last = dotted === undefined ? [] : [wordOf4(dotted) >>> 16, wordOf4(dotted) & 0xffff];
-  const text = dotted === undefined ? address : address.slice(0, -dotted.length);
-  const [head = '', tail] = text.split('::');
-  const groups = (part: string) =>
-    part
-      .split(':')
-      .filter(Boolean)
-      .map((group) => Number.parseInt(group, 16));
-  const [before, after] = [groups(head), [...groups(tail ?? ''), ...last]];
-  const all =
-    tail === undefined ? [...before, ...after] : [...before, ...zeros(8 - before.length - after.length), ...after];
-  return [0, 2, 4, 6].map((i) => ((all[i] as number) << 16) | (all[i + 1] as number));
+/** RFC 4291 §2.2; undefined for what is no IPv6 address, a zone included. */
+function wordsOf6(address: string): number[] | undefined {
+  const halves = address.split('::');
+  const [before, after] = halves.map((half, i) => groupsOf(half, i === halves.length - 1));
+  if (halves.length > 2 || !before) return undefined;
+  if (halves.length === 1) return before.length === 8 ? inWords(before) : undefined;
+  // `::` stands for one group of zeros at least.
+  if (!after || before.length + after.length > 7) return undefined;
+  const zeros = Array.from({ length: 8 - before.length - after.length }, () => 0);
+  return inWords([...before, ...zeros, ...after]);
 }
 
-function zeros(count: number): number[] {
-  return Array.from({ length: count }, () => 0);
+/** The 16-bit groups of one side of `::`; an IPv4 address may stand for the last two of all. */
+function groupsOf(half: string, atEnd: boolean): number[] | undefined {
+  if (half === '') return [];
+  const texts = half.split(':');
+  const dotted = atEnd && texts.at(-1)?.includes('.') ? wordsOf4(texts.pop() ?? '') : [];
+  if (!dotted || !texts.every((text) => /^[0-9a-f]{1,4}$/i.test(text))) return undefined;
+  const [last] = dotted;
+  const groups = texts.map((text) => Number.parseInt(text, 16));
+  return last === undefined ? groups : [...groups, last >>> 16, last & 0xffff];
+}
+
+function inWords(groups: number[]): number[] {
+  return [0, 2, 4, 6].map((i) => ((groups[i] as number) << 16) | (groups[i + 1] as number));
 }
 
 /** Leading bits that node and address share; bits behind the node's length are zero in the node and do not matter. */

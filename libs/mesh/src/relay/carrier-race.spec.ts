@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { RacedTunnel } from './raced-tunnel.fixture.js';
+import { RacedTunnel } from './spec-support/raced-tunnel.js';
 
 const minute = 60_000;
 

@@ -1,94 +1,20 @@
 // Everything real but WireGuard's peer table: sockets, TLS, the relay at both ends, devices and TCP stacks.
-import { randomBytes } from 'node:crypto';
-import { createSocket, type Socket } from 'node:dgram';
-import { EventEmitter, once } from 'node:events';
+import { once } from 'node:events';
 import { keyIdOf, systemClock } from '@coral/model';
 import { ImpairmentProxy } from '@coral/testing';
-import { IpStack, type TcpConnection } from '@coral/tcp';
-import { WireGuardDevice, type DevicePeer, type Endpoint } from '@coral/wireguard';
+import type { TcpConnection } from '@coral/tcp';
+import type { Endpoint } from '@coral/wireguard';
 import { beforeAll, expect, it } from 'vitest';
-import { openProxy } from './proxy.fixture.js';
+import { openProxy } from './spec-support/open-proxy.js';
 import { RacedPath } from './raced-path.js';
-import { newCredentials, openRelay, type Credentials, type Relay } from './relay.fixture.js';
-
-const mtu = 1_280;
-const addresses = { client: '10.137.64.1', colony: '10.137.0.1' };
+import { newCredentials, openRelay, type Credentials, type Relay } from './spec-support/open-relay.js';
+import { addresses, Machine, reads } from './spec-support/real-machine.js';
 
 let credentials: Credentials;
 
 beforeAll(async () => {
   credentials = await newCredentials();
 });
-
-/** A device and a stack on the real clock. `path` gets its timers too. */
-class Machine extends EventEmitter<{ read: [] }> {
-  readonly device: WireGuardDevice;
-  readonly stack: IpStack;
-  readonly socket: Socket;
-  peer!: DevicePeer;
-  path: RacedPath | undefined;
-  read = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #due = false;
-  #closed = false;
-
-  constructor(name: keyof typeof addresses, send: (datagram: Buffer, to: Endpoint) => void) {
-    super();
-    this.socket = createSocket('udp4');
-    this.device = new WireGuardDevice({
-      privateKey: randomBytes(32),
-      clock: systemClock,
-      random: randomBytes,
-      limits: { mtu },
-      output: {
-        send,
-        receive: (packet) => this.stack.onPacket(packet),
-        event: (event) => event.kind === 'handshake' && this.path?.handshakeMade(),
-      },
-    });
-    this.stack = new IpStack({
-      addresses: [addresses[name]],
-      mtu,
-      clock: systemClock,
-      random: randomBytes,
-      output: { packet: (packet) => void this.device.sendPacket(packet) },
-    });
-  }
-
-  /** Whatever happened, the turn has to end. */
-  soon(): void {
-    if (this.#due || this.#closed) return;
-    this.#due = true;
-    setImmediate(() => {
-      this.#due = false;
-      if (this.#closed) return;
-      if (this.device.backlog > 0) this.device.runBacklog(16);
-      for (const part of [this.device, this.stack, ...(this.path ? [this.path] : [])]) {
-        if (part.nextTimerAt() <= systemClock.monotonic()) part.onTimer();
-      }
-      this.stack.endOfTurn();
-      const next = Math.min(this.device.nextTimerAt(), this.stack.nextTimerAt(), this.path?.nextTimerAt() ?? Infinity);
-      clearTimeout(this.#timer);
-      if (next !== Infinity) {
-        this.#timer = setTimeout(() => this.soon(), Math.max(1, Math.ceil(next - systemClock.monotonic())));
-      }
-    });
-  }
-
-  drain(connection: TcpConnection): void {
-    for (let bytes = connection.read(); bytes; bytes = connection.read()) this.read += bytes.length;
-    this.emit('read');
-  }
-
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearTimeout(this.#timer);
-    await this.path?.close();
-    this.stack.close();
-    this.device.close();
-    this.socket.close();
-  }
-}
 
 interface Tunnel extends AsyncDisposable {
   client: Machine;
@@ -202,20 +128,15 @@ function download({ client, colony }: Tunnel): void {
   client.soon();
 }
 
-async function reads({ client }: Tunnel, bytes: number): Promise<void> {
-  const enough = client.read + bytes;
-  while (client.read < enough) await once(client, 'read');
-}
-
 it('goes by UDP, changes to the relay when UDP is swallowed in mid-stream, and the peer follows', async () => {
   await using relay = await openRelay(credentials, {}, { clock: systemClock });
   await using tunnel = await openTunnel(relay);
   download(tunnel);
-  await reads(tunnel, 300_000);
+  await reads(tunnel.client, 300_000);
   expect(tunnel.path.carrier).toBe('udp');
   tunnel.udp.impair({ loss: 1 });
   while (tunnel.path.carrier !== 'ws') await once(tunnel.client, 'read');
-  await reads(tunnel, 300_000);
+  await reads(tunnel.client, 300_000);
   expect(tunnel.events).toEqual(['carrier_chosen', 'udp>ws']);
   expect(tunnel.colony.peer.endpoint).toMatchObject({ carrier: 'ws', address: relay.host.ids.at(-1) });
   expect(relay.server.counters()).toMatchObject({ open: 1, bound: 1 });
@@ -227,7 +148,7 @@ it('goes through a proxy from the start where UDP is swallowed, and ends with it
   await using tunnel = await openTunnel(relay, { throughProxy: way });
   tunnel.udp.impair({ loss: 1 });
   download(tunnel);
-  await reads(tunnel, 300_000);
+  await reads(tunnel.client, 300_000);
   expect(tunnel.events).toEqual(['carrier_chosen']);
   expect(tunnel.path.memory?.carrier).toBe('ws');
   expect(way.asked).toHaveLength(1);

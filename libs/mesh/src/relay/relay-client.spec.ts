@@ -5,9 +5,9 @@ import type { KeyId } from '@coral/model';
 import { VirtualClock } from '@coral/testing';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Proxy } from './proxy.js';
-import { openProxy, openTcp } from './proxy.fixture.js';
+import { openProxy, openTcp } from './spec-support/open-proxy.js';
 import { RelayClient, type RelayClientLimits, type RelayState } from './relay-client.js';
-import { newCredentials, openRelay, someDatagrams, type Credentials, type Relay } from './relay.fixture.js';
+import { newCredentials, openRelay, someDatagrams, type Credentials, type Relay } from './spec-support/open-relay.js';
 
 let credentials: Credentials;
 let strangers: Credentials;

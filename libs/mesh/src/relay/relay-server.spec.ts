@@ -3,7 +3,7 @@ import { connect, type TLSSocket } from 'node:tls';
 import type { KeyId } from '@coral/model';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket, type ClientOptions } from 'ws';
-import { newCredentials, openRelay, someDatagrams, type Credentials, type Relay } from './relay.fixture.js';
+import { newCredentials, openRelay, someDatagrams, type Credentials, type Relay } from './spec-support/open-relay.js';
 
 const peer = 'peer-one' as KeyId;
 const otherPeer = 'peer-two' as KeyId;

@@ -9,7 +9,7 @@ import { isMainThread, parentPort, Worker, workerData, type MessagePort } from '
 import { systemClock, type KeyId } from '@coral/model';
 import { RelayClient } from './relay-client.js';
 import type { RelayTarget } from './relay-dial.js';
-import { newCredentials } from './relay.fixture.js';
+import { newCredentials } from './spec-support/open-relay.js';
 import { RelayServer, type RelayHost } from './relay-server.js';
 
 const bytes = 1_452;

@@ -44,7 +44,7 @@ describe('while the main thread stands still', () => {
       address: cliAddress,
       colony: { publicKey: colonyKeys.publicKey, address: colonyAddress, udpPort: colony.udpPort, port: 9_000 },
     };
-    far = new Worker(new URL('./far-end.fixture.mjs', import.meta.url), { workerData, execArgv: [] });
+    far = new Worker(new URL('./far-end-from-source.mjs', import.meta.url), { workerData, execArgv: [] });
     far.on('message', (one: FarEndReport) => reports.push(one));
     await report('connected');
   });

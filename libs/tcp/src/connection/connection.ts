@@ -145,7 +145,6 @@ export class TcpConnection {
       sendSpace: this.sendSpace,
       maxSegment: options.mss,
       timestamps: this.timestamps,
-      clock: options.clock,
       output: options.output,
       queue: this.sender.queue,
     });
@@ -219,6 +218,7 @@ export class TcpConnection {
   reset(): void {
     if (this.current === 'closed') return;
     if (this.current !== 'syn_sent' && this.current !== 'time_wait') {
+      this.tick();
       this.writer.reset(this.sender.next);
     }
     this.fail(tcpAborted(this.remote));
@@ -238,7 +238,7 @@ export class TcpConnection {
   /** False: a SYN for a new incarnation of a flow in TIME-WAIT; this one is `closed` now, hand the SYN to the listener. */
   receive(segment: Segment): boolean {
     if (this.current === 'closed') return true;
-    const now = this.clock.monotonic();
+    const now = this.tick();
     if (this.current === 'syn_sent') this.receiveInSynSent(segment, now);
     else if (this.current === 'time_wait' && this.isNewIncarnation(segment, now)) {
       this.finish();
@@ -277,7 +277,7 @@ export class TcpConnection {
   /** Does what is due and not more; wakes. */
   onTimer(): void {
     if (this.current === 'closed') return;
-    const now = this.clock.monotonic();
+    const now = this.tick();
     if (now < this.nextTimerAt()) return;
     if (this.current === 'time_wait') {
       if (now >= this.timeWaitAt) {
@@ -301,7 +301,7 @@ export class TcpConnection {
     const smaller = Math.max(MIN_MSS, mss);
     if (smaller >= this.writer.maxSegment) return;
     this.writer.maxSegment = smaller;
-    this.sender.shrink(this.writer.maxPayload, this.clock.monotonic());
+    this.sender.shrink(this.writer.maxPayload, this.tick());
     this.wake();
   }
 
@@ -655,9 +655,16 @@ export class TcpConnection {
     return this.current === 'established' || this.current === 'fin_wait_1' || this.current === 'fin_wait_2';
   }
 
+  /** Every way in begins with it. */
+  private tick(): number {
+    const now = this.clock.monotonic();
+    this.writer.now = now;
+    return now;
+  }
+
   private sendDue(): void {
     if (this.current === 'closed') return;
-    const now = this.clock.monotonic();
+    const now = this.tick();
     if (now >= this.synAt) this.sendSyn(now);
     if (this.sends) this.sender.flush(now);
     if (this.receiver.ackNow) this.sendAck();

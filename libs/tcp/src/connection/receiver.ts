@@ -147,10 +147,9 @@ export class Receiver {
     return bytes;
   }
 
-  /** How long the peer's answer to one of our timestamps took. */
+  /** How long the peer's answer to one of our timestamps took. An average: the shortest is not how long a window takes. */
   onEcho(ms: number): void {
-    // Only downwards at once: an idle peer's echo is as old as its pause.
-    this.roundTrip = ms < this.roundTrip ? ms : this.roundTrip + (ms - this.roundTrip) / 64;
+    this.roundTrip += (ms - this.roundTrip) / 8;
   }
 
   private place(start: number, bytes: Buffer, now: number): void {

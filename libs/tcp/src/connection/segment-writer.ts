@@ -1,4 +1,3 @@
-import type { Clock } from '@coral/model';
 import { ACK, FIN, MAX_SACK_BLOCKS, PSH, RST, SYN } from '../wire/segment.js';
 import type { ConnectionOutput } from './flow.js';
 import type { Receiver } from './receiver.js';
@@ -15,11 +14,12 @@ const sackBytes = (blocks: number): number => 4 + 8 * blocks;
 export class SegmentWriter {
   receiver: Receiver;
   receiveSpace: SequenceSpace;
+  /** Monotonic ms of what is being done; asked of the clock once for all the segments of it. */
+  now = 0;
   /** The most a segment may hold, options included. */
   maxSegment: number;
   private readonly sendSpace: SequenceSpace;
   private readonly timestamps: Timestamps;
-  private readonly clock: Clock;
   private readonly output: ConnectionOutput;
   private readonly slot: SegmentSlot;
 
@@ -29,7 +29,6 @@ export class SegmentWriter {
     sendSpace: SequenceSpace;
     maxSegment: number;
     timestamps: Timestamps;
-    clock: Clock;
     output: ConnectionOutput;
     queue: SendQueue;
   }) {
@@ -38,7 +37,6 @@ export class SegmentWriter {
     this.sendSpace = o.sendSpace;
     this.maxSegment = o.maxSegment;
     this.timestamps = o.timestamps;
-    this.clock = o.clock;
     this.output = o.output;
     this.slot = new SegmentSlot(o.queue);
   }
@@ -52,7 +50,7 @@ export class SegmentWriter {
     const { slot } = this;
     slot.setHandshakeOptions(o.mss, o.scale, o.sack);
     slot.setSack(undefined);
-    if (o.timestamps) slot.setTimestamp(this.timestamps.value(this.clock.monotonic()), this.timestamps.recent);
+    if (o.timestamps) slot.setTimestamp(this.timestamps.value(this.now), this.timestamps.recent);
     else slot.options.timestamp = undefined;
     this.transmit(o.answers ? SYN | ACK : SYN, 0, 0, this.receiver.firstWindow());
     slot.setHandshakeOptions(undefined, undefined, false);
@@ -103,7 +101,7 @@ export class SegmentWriter {
       this.slot.options.timestamp = undefined;
       return 0;
     }
-    const value = this.timestamps.value(this.clock.monotonic());
+    const value = this.timestamps.value(this.now);
     this.slot.setTimestamp(value, this.timestamps.recent);
     return value;
   }

@@ -2,7 +2,7 @@
 import { newWireGuardKeyPair } from '@coral/auth';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { PeerSlots } from '../peer-slots.js';
-import { Outbox, type FromWorker, type OpenMessage, type PeerMessage } from '../protocol.js';
+import { Outbox, type FromWorker, type OpenMessage, type PeerMessage, type ToWorker } from '../protocol.js';
 import { SharedClock } from '../shared-clock.js';
 import { Endpoint } from './endpoint.js';
 
@@ -12,6 +12,8 @@ class Rig {
   readonly keys = newWireGuardKeyPair();
   readonly slots = new PeerSlots(8);
   readonly heard: FromWorker[] = [];
+  /** Posted by the main thread, not delivered yet. */
+  readonly pending: ToWorker[] = [];
   readonly open: OpenMessage;
   readonly endpoint: Endpoint;
   readonly #closed = Promise.withResolvers<void>();
@@ -33,7 +35,8 @@ class Rig {
       this.heard.push(...messages);
       for (const message of messages) if (message.type === this.#waiting?.type) this.#waiting.resolve(message);
     });
-    this.endpoint = new Endpoint(this.open, outbox, () => this.#closed.resolve());
+    const readPending = () => this.pending.splice(0);
+    this.endpoint = new Endpoint(this.open, outbox, () => this.#closed.resolve(), readPending);
   }
 
   async bind(): Promise<void> {
@@ -141,10 +144,11 @@ describe('the endpoint in its worker', () => {
     await c.bind();
     const slot = c.knows(a, addressA, { expiresAt: clock.now() + 60_000 });
     const put = c.settingsOf(slot, a, addressA, clock.now() + 120_000);
-    clock.advance(60_000);
-    c.endpoint.receive([put]);
     const answer = c.next('answer');
-    c.endpoint.receive([{ type: 'status', call: 3 }]);
+    c.pending.push(put, { type: 'status', call: 3 });
+    clock.advance(60_000);
+    // A turn that began for another reason.
+    c.endpoint.receive([]);
     const { result } = await answer;
     expect(result.ok && result.status?.peers).toHaveLength(1);
     await c.close();

@@ -35,6 +35,7 @@ export class Endpoint {
   readonly #open: OpenMessage;
   readonly #outbox: Outbox<FromWorker>;
   readonly #onClosed: () => void;
+  readonly #readPending: () => ToWorker[];
   readonly #clock: Clock;
   readonly #device: WireGuardDevice;
   readonly #stack: IpStack;
@@ -54,9 +55,18 @@ export class Endpoint {
   #sendErrors = 0;
   #denialsAt = 0;
   #closeBy: number | undefined;
+  /** Messages that were read ahead of their turn. */
+  readonly #late: ToWorker[] = [];
 
-  constructor(open: OpenMessage, outbox: Outbox<FromWorker>, onClosed: () => void) {
+  /** `readPending`: messages that have been posted and not been delivered yet; they will not be. */
+  constructor(
+    open: OpenMessage,
+    outbox: Outbox<FromWorker>,
+    onClosed: () => void,
+    readPending: () => ToWorker[] = () => [],
+  ) {
     this.#open = open;
+    this.#readPending = readPending;
     this.#outbox = outbox;
     this.#onClosed = onClosed;
     const clock = (this.#clock = open.clock ? new SharedClock(open.clock) : systemClock);
@@ -87,7 +97,7 @@ export class Endpoint {
     const wake = (): void => this.#begin();
     const endpointFound = (peer: WorkerPeer): void => this.#streams.endpointFound(peer);
     const parts = { outbox, clock, peers, revocations, device, stack, policy, relay };
-    this.#life = new PeerLife({ ...parts, wake, endpointFound });
+    this.#life = new PeerLife({ ...parts, wake, endpointFound, lookAhead: () => this.#lookAhead() });
     this.#streams = new Streams({ outbox, stack, peers, onSilence: (peer) => this.#life.silent(peer) });
     this.#udp = new UdpCarrier({
       datagram: (datagram, from) => this.#onDatagram(datagram, from),
@@ -112,12 +122,24 @@ export class Endpoint {
   }
 
   /** Messages of the main thread, in order. */
-  receive(messages: readonly ToWorker[]): void {
-    // A new end that was given in time counts, even if the old one passed while the message was on its way.
-    this.#life.checkRevoked();
-    for (const message of messages) if (message.type === 'peer') this.#life.put(message);
+  receive(arrived: readonly ToWorker[]): void {
+    const messages = [...this.#late.splice(0), ...arrived];
+    this.#takePeers(arrived);
     this.#begin();
     for (const message of messages) this.#handle(message);
+  }
+
+  /** A new end that was given in time counts, even if the old one passed while the message was on its way. */
+  #takePeers(messages: readonly ToWorker[]): void {
+    this.#life.checkRevoked();
+    for (const message of messages) if (message.type === 'peer') this.#life.put(message);
+  }
+
+  /** Before somebody's time is found to be over: what the main thread has said by now. The rest of it waits its turn. */
+  #lookAhead(): void {
+    const pending = this.#readPending();
+    this.#takePeers(pending);
+    this.#late.push(...pending);
   }
 
   #handle(message: ToWorker): void {
@@ -208,6 +230,7 @@ export class Endpoint {
     this.#inTurn = false;
     this.#turns++;
     this.#life.check();
+    for (const message of this.#late.splice(0)) this.#handle(message);
     if (this.#device.backlog > 0) this.#device.runBacklog(handshakesPerTurn);
     this.#runTimers();
     this.#stack.endOfTurn();

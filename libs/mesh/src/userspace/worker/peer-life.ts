@@ -21,6 +21,8 @@ export interface PeerLifeParts {
   stack: IpStack;
   policy: ForwardingPolicy | undefined;
   relay: RelayCarrier;
+  /** Reads what has been said of peers and not been delivered yet. */
+  lookAhead(): void;
   /** Dials may have waited for it. */
   endpointFound(peer: WorkerPeer): void;
   /** Something is to be sent: a turn has to follow. */
@@ -48,6 +50,7 @@ export class PeerLife {
     const { peers } = this.#parts;
     this.checkRevoked();
     if (!peers.anyOver()) return;
+    this.#parts.lookAhead();
     const problem = 'its time on the mesh is over';
     for (const peer of peers.over()) {
       this.#end(peer, problem);

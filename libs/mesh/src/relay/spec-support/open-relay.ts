@@ -1,4 +1,4 @@
-// For the specs of this folder: a real HTTPS server with a relay behind it, and a host that remembers what it was told.
+// For the specs of the relay: a real HTTPS server with a relay behind it, and a host that remembers what it was told.
 import { EventEmitter, once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server } from 'node:https';
@@ -9,8 +9,8 @@ import type { TLSSocket } from 'node:tls';
 import { CertificateAuthority } from '@coral/auth';
 import type { Clock, KeyId } from '@coral/model';
 import { VirtualClock } from '@coral/testing';
-import type { RelayLimits } from './relay.limits.js';
-import { RelayServer, type RelayHost } from './relay-server.js';
+import type { RelayLimits } from '../relay.limits.js';
+import { RelayServer, type RelayHost } from '../relay-server.js';
 
 export interface Credentials {
   caPem: string;
@@ -98,11 +98,15 @@ export interface Relay extends AsyncDisposable {
 export async function openRelay(
   credentials: Credentials,
   limits: Partial<RelayLimits> = {},
-  o: { clock?: Clock; port?: number; headersTimeout?: number } = {},
+  o: { clock?: Clock; port?: number; headersTimeout?: number; mesh?: RelayHost } = {},
 ): Promise<Relay> {
   const virtual = new VirtualClock();
   const host = new RecordingHost();
-  const server = new RelayServer({ host, clock: o.clock ?? virtual, limits: { closeGraceMs: 0, ...limits } });
+  const server = new RelayServer({
+    host: o.mesh ?? host,
+    clock: o.clock ?? virtual,
+    limits: { closeGraceMs: 0, ...limits },
+  });
   const https = createServer({
     key: credentials.keyPem,
     cert: credentials.certPem,

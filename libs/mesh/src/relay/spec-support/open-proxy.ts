@@ -1,11 +1,11 @@
-// For the specs of this folder: an HTTP proxy that tunnels, or fails in a way of its own.
+// For the specs of the relay: an HTTP proxy that tunnels, or fails in a way of its own.
 import { once } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { connect, createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Proxy } from './proxy.js';
-import type { Credentials } from './relay.fixture.js';
+import type { Proxy } from '../proxy.js';
+import type { Credentials } from './open-relay.js';
 
 export interface TestProxy extends AsyncDisposable {
   readonly proxy: Proxy;

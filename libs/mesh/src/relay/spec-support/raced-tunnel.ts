@@ -1,14 +1,14 @@
 // For the specs of the race: a client and a colony, each with a real WireGuard device and a real TCP stack, in virtual time, and
 // between them UDP and a WebSocket that can be spoilt.
-import { IpStack, type TcpConnection } from '@coral/tcp';
+import type { TcpConnection } from '@coral/tcp';
 import { MemoryLink, SeededRandom, VirtualClock, type Impairments, type TimedPart } from '@coral/testing';
-import { WireGuardDevice, type DevicePeer, type Endpoint } from '@coral/wireguard';
-import { CarrierRace } from './carrier-race.js';
-import type { CarrierEvent, CarrierKind, CarrierMemory, CarrierRaceLimits, Transport } from './carrier-race.types.js';
+import type { Endpoint } from '@coral/wireguard';
+import { CarrierRace } from '../carrier-race.js';
+import type { CarrierEvent, CarrierKind, CarrierMemory, CarrierRaceLimits, Transport } from '../carrier-race.types.js';
+import { Machine, onWholeMs } from './virtual-machine.js';
 
 const colonyAddress = '10.137.0.1';
 const clientAddress = '10.137.64.1';
-const mtu = 1_280;
 export const port = 9_000;
 
 export interface TunnelOptions {
@@ -24,40 +24,6 @@ export interface TunnelOptions {
   /** The dial gets no answer. */
   wsBlocked?: boolean;
   keepaliveSeconds?: number;
-}
-
-/** One end: device and stack, and where its datagrams go. */
-class Machine {
-  readonly device: WireGuardDevice;
-  readonly stack: IpStack;
-  peer!: DevicePeer;
-
-  constructor(
-    clock: VirtualClock,
-    random: SeededRandom,
-    address: string,
-    send: (datagram: Buffer, to: Endpoint) => void,
-    onHandshake: () => void,
-  ) {
-    this.device = new WireGuardDevice({
-      privateKey: random.bytes(32),
-      clock,
-      random: random.bytes,
-      limits: { mtu },
-      output: {
-        send,
-        receive: (packet) => this.stack.onPacket(packet),
-        event: (event) => event.kind === 'handshake' && onHandshake(),
-      },
-    });
-    this.stack = new IpStack({
-      addresses: [address],
-      mtu,
-      clock,
-      random: random.bytes,
-      output: { packet: (packet) => void this.device.sendPacket(packet) },
-    });
-  }
 }
 
 export class RacedTunnel {
@@ -379,19 +345,6 @@ export class RacedTunnel {
 const colonyByUdp: Endpoint = { carrier: 'udp', address: '192.0.2.1', port: 41_820 };
 const colonyByWs: Endpoint = { carrier: 'ws', address: 'c0', port: 0 };
 const clientByUdp: Endpoint = { carrier: 'udp', address: '198.51.100.7', port: 50_000 };
-
-/** Timers as a process has them. */
-function onWholeMs(part: TimedPart): TimedPart {
-  return {
-    nextTimerAt: () => Math.ceil(part.nextTimerAt()),
-    onTimer: () => part.onTimer(),
-    endOfTurn: () => part.endOfTurn?.(),
-    get backlog() {
-      return part.backlog ?? 0;
-    },
-    runBacklog: (max) => part.runBacklog?.(max),
-  };
-}
 
 function tagged(connection: number, datagram: Buffer): Buffer {
   const message = Buffer.alloc(4 + datagram.length);
