@@ -158,15 +158,6 @@ describe('an agent', () => {
     });
   });
 
-  it('refuses the driver direct in production', async () => {
-    await using home = await scratch();
-    await using colony = await SpecColony.start(home.path);
-    const changes = { environment: 'production' };
-    await expect(start(join(home.path, 'agent'), colony, changes)).rejects.toMatchObject({
-      reason: 'direct_driver_forbidden',
-    });
-  });
-
   it('has the version of the package', () => {
     expect(agentVersion).toBe(packageJson.version);
   });

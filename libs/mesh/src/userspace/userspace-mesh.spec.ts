@@ -54,6 +54,8 @@ describe('the driver userspace', () => {
 
   it('reaches back to whoever called in, and says of others that they have not', async () => {
     await pair.client.listen(9_001, (socket) => socket.end('from the laptop'));
+    // Called in: from here on the colony knows where it is.
+    await pair.client.ping(colonyAddress);
     await expect(pair.server.dial(cliAddress, 9_001)).resolves.toBeDefined();
     const stranger = newWireGuardKeyPair();
     pair.server.addPeer({
