@@ -53,7 +53,10 @@ try {
   const { signal } = stopRequested;
   const agent = await startAgent(config, { clock: systemClock, log, env: process.env, signal });
   process.stdout.write(`${JSON.stringify(agent.ready)}\n`);
-  if (!signal.aborted) await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+  const asked = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve()));
+  // Without its mesh an agent is no use to its colony: whoever started it shall start it again.
+  const lost = signal.aborted ? undefined : await Promise.race([asked, agent.link.lost]);
+  if (lost) throw lost;
   log.info('stopping');
   await agent.stop();
   process.exit(0);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { AuditLog } from '@coral/audit';
+import type { CoralError } from '@coral/errors';
 import { CertificateAuthority } from '@coral/auth';
 import { TelemetryStore } from '@coral/telemetry-store';
 import type { ColonyConfig } from './colony.config.js';
@@ -85,6 +86,11 @@ export class Colony {
       await lifetime[Symbol.asyncDispose]();
       throw thrown;
     }
+  }
+
+  /** Resolves with what ended the mesh under a running colony; never, as long as it is well. */
+  get lost(): Promise<CoralError> {
+    return this.app.get(ColonyMesh).userspace?.lost ?? new Promise(() => undefined);
   }
 
   /** Not ready → drained → recorded → closed, last opened first. */

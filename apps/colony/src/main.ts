@@ -73,6 +73,8 @@ try {
   if (chosen !== undefined) {
     const colony = await Colony.start({ config: await readConfig(chosen), clock, logger });
     stopOnSignals(colony);
+    // Without its mesh a colony answers nobody: whoever started it shall start it again.
+    void colony.lost.then(fail);
     process.stdout.write(`${JSON.stringify(colony.ready)}\n`);
     logger.say('info', 'ready', { ...colony.ready, version });
   }

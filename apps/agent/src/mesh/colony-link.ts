@@ -1,4 +1,5 @@
 import { credentials } from '@grpc/grpc-js';
+import type { CoralError } from '@coral/errors';
 import { keyIdOf, type Clock, type KeyId } from '@coral/model';
 import {
   callUnary,
@@ -64,6 +65,11 @@ export class ColonyLink implements SummarySink, AsyncDisposable {
     const colonyKey = keyIdOf(membership.mesh.colony_public_key);
     const channel = await openMeshChannel(mesh, membership.mesh.colony_address_v4, colonyGrpcPort);
     return new ColonyLink(mesh, colonyKey, channel, clock, log);
+  }
+
+  /** Resolves with what ended the mesh under a running agent; never, as long as it is well. */
+  get lost(): Promise<CoralError> {
+    return 'lost' in this.mesh ? this.mesh.lost : new Promise(() => undefined);
   }
 
   async announce(signal: AbortSignal): Promise<void> {

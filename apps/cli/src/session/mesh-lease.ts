@@ -151,7 +151,8 @@ export function isDisowned(thrown: unknown): boolean {
   return thrown instanceof CoralError && disowned.has(thrown.reason);
 }
 
-const disowned = new Set(['mesh_refused', 'mesh_unknown_peer', 'mesh_peer_gone']);
+/** WireGuard says nothing to those it does not know, so silence is one of the answers. */
+const disowned = new Set(['mesh_refused', 'mesh_unknown_peer', 'mesh_peer_gone', 'mesh_unreachable']);
 
 function readGrant(granted: colonyV1.RequestEphemeralAccessResponse) {
   const { length } = colonyV1.RequestEphemeralAccessResponse.encode(granted).finish();
