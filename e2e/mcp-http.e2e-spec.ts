@@ -264,10 +264,12 @@ async function listeningAddresses(pid: number): Promise<string[]> {
   );
   const own = new Set(links.map((link) => /^socket:\[(\d+)\]$/.exec(link)?.[1]));
   const found: string[] = [];
-  for (const file of ['tcp', 'tcp6']) {
+  // A TCP socket that listens, a UDP socket that is bound.
+  const states = { tcp: '0A', tcp6: '0A', udp: '07', udp6: '07' };
+  for (const [file, wanted] of Object.entries(states)) {
     for (const line of (await readFile(`/proc/${pid}/net/${file}`, 'utf8')).split('\n').slice(1)) {
       const [, local = '', , state, , , , , , inode] = line.trim().split(/\s+/);
-      if (state !== '0A' || inode === undefined || !own.has(inode)) continue;
+      if (state !== wanted || inode === undefined || !own.has(inode)) continue;
       const bytes = Buffer.from(local.split(':')[0] ?? '', 'hex').swap32();
       const isV6Loopback =
         bytes.length === 16 && bytes.readUInt8(15) === 1 && bytes.subarray(0, 15).every((b) => b === 0);

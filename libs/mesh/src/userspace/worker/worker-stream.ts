@@ -9,6 +9,11 @@ import {
 } from '../protocol.js';
 import type { WorkerPeer } from './worker-peers.js';
 
+/** Twenty seconds of silence and it is gone: an answer that will never come is not waited for until a deadline. */
+const keepAlive = { idleMs: 10_000, intervalMs: 2_000, probes: 5 };
+/** What a far end may still write to a socket that is closed, before it is cut off. */
+export const maxDiscardedBytes = 16 * 1024 * 1024;
+
 /** How a dial ended. `closed`: without an error, which a connection that was never established should not. */
 export type DialOutcome = 'connected' | 'gave_up' | 'closed' | TcpError;
 
@@ -31,6 +36,7 @@ export class WorkerStream {
   #written = 0;
   #credited = 0;
   #released = false;
+  #discarded = 0;
   #over = false;
   /** A dial that has not been answered yet. */
   onOutcome: ((outcome: DialOutcome) => void) | undefined;
@@ -57,6 +63,7 @@ export class WorkerStream {
 
   attach(connection: TcpConnection): void {
     this.#connection = connection;
+    connection.keepAlive(keepAlive);
   }
 
   write(bytes: Uint8Array): void {
@@ -84,13 +91,14 @@ export class WorkerStream {
   }
 
   /**
-   * The socket is closed, after all it had to say: what it wrote and its FIN still go out. Whoever writes to it from now on
-   * gets a RST, as a closed socket gives (RFC 1122 §4.2.2.13).
+   * The socket is closed, after all it had to say: what it wrote and its FIN still go out. What the far end goes on writing is
+   * thrown away, up to a bound: a RST at once, as a closed socket gives (RFC 1122 §4.2.2.13), would overtake the last words
+   * at whoever is still sending (an HTTP client whose body is refused).
    */
   release(): void {
     if (this.#over) return;
     this.#released = true;
-    if ((this.#connection?.unread ?? 0) > 0) this.reset();
+    this.#discard();
   }
 
   /** A dial that nobody answered in time. */
@@ -135,7 +143,7 @@ export class WorkerStream {
   #deliver(): void {
     const connection = this.#connection;
     if (!connection || this.#over) return;
-    if (this.#released) return this.reset();
+    if (this.#released) return this.#discard();
     while (this.#readCredit > 0) {
       const parts: Buffer[] = [];
       let length = 0;
@@ -149,6 +157,13 @@ export class WorkerStream {
       this.#readCredit -= length;
       const bytes = ownBytes(parts, length);
       this.#host.outbox.add({ type: 'bytes', id: this.id, bytes }, bytes);
+    }
+  }
+
+  #discard(): void {
+    for (let part = this.#connection?.read(); part !== undefined; part = this.#connection?.read()) {
+      this.#discarded += part.length;
+      if (this.#discarded > maxDiscardedBytes) return this.reset();
     }
   }
 
