@@ -22,14 +22,14 @@ export async function runWithin(
   work: (context: ToolContext) => Promise<ToolEnvelope>,
 ): Promise<ToolEnvelope> {
   const { callers, leaseEnd } = limits;
-  if (callers.aborted) throw new CallCancelled();
+  // First: when a lease ends its streams are cut too, which looks as if the caller had gone away.
   if (limits.leaseMs <= 0 || leaseEnd?.aborted === true) throw new LeaseExpired();
+  if (callers.aborted) throw new CallCancelled();
   const leaseEndsFirst = limits.leaseMs < limits.deadlineMs;
   // Wired by hand: AbortSignal.any() would leave a trace of each call at the lease's signal, which outlives thousands.
   const end = new AbortController();
   const { signal } = end;
   const why = (): Error => {
-    // First: when a lease ends its streams are cut too, which looks as if the caller had gone away.
     if (leaseEnd?.aborted === true) return new LeaseExpired();
     if (callers.aborted) return new CallCancelled();
     return leaseEndsFirst ? new LeaseExpired() : new ToolTooSlow(limits.tool, limits.deadlineMs);

@@ -36,6 +36,21 @@ describe('the order of a call', () => {
     expect(stage.log.head().seq).toBe(2);
   });
 
+  it('says that the lease ended, and not that the caller left, when both happen while the intent is written', async () => {
+    await using stage = await openStage();
+    const who = await stage.lessee('alex');
+    const cut = new AbortController();
+    stage.gate.before = (sync) => {
+      if (sync !== genesis + 1) return;
+      stage.end(who);
+      cut.abort();
+    };
+    const call = stage.path.call(stage.request(who, { signal: cut.signal }));
+    await expect(call).rejects.toMatchObject({ reason: 'lease_expired' });
+    expect(stage.ran).toEqual([]);
+    expect((await stage.rows()).at(-1)?.payload).toMatchObject({ error_reason: 'lease_expired' });
+  });
+
   it('never runs the tool when the intent cannot be written', async () => {
     await using stage = await openStage();
     stage.gate.before = () => {

@@ -119,7 +119,7 @@ export class FlowRegistry {
           done += 1;
           flow.isInTurn = false;
           try {
-            flow.connection?.endOfTurn();
+            if (!flow.isCut) flow.connection?.endOfTurn();
           } finally {
             this.#settle(flow);
           }
@@ -232,7 +232,7 @@ export class FlowRegistry {
     for (const flow of flows) {
       try {
         if (sayGoodbye) this.#sendGoodbye(flow);
-        flow.connection?.abort(errorFor(flow.remote));
+        flow.cut(errorFor(flow.remote));
       } catch (error) {
         thrown.push(error);
       }

@@ -1,4 +1,4 @@
-import type { ConnectionOutput, TcpAddress, TcpConnection } from '../connection/index.js';
+import type { ConnectionOutput, TcpAddress, TcpConnection, TcpError, TcpHandlers } from '../connection/index.js';
 import type { IpAddress } from '../wire/address.js';
 import type { Route } from '../wire/packet-writer.js';
 import { FIN, SYN, type OutgoingSegment } from '../wire/segment.js';
@@ -21,9 +21,13 @@ export class TcpFlow implements ConnectionOutput, FlowKey, Timed, Chained<TcpFlo
   readonly local: TcpAddress;
   readonly remote: TcpAddress;
   connection: TcpConnection | undefined = undefined;
+  /** Who hears of the connection, once there is somebody. */
+  handlers: TcpHandlers | undefined = undefined;
   isHalfOpen = false;
   /** Out of the table: the connection is over, though it may hold bytes that nobody has read. */
   isClosed = false;
+  /** Its rest was thrown away: it has no more turns. */
+  isCut = false;
   isInTurn = false;
   memoryBytes = 0;
   // The last word on the wire: a goodbye and TIME-WAIT go on from there.
@@ -55,6 +59,17 @@ export class TcpFlow implements ConnectionOutput, FlowKey, Timed, Chained<TcpFlo
     this.local = { address: route.local.text, port: localPort };
     this.remote = { address: route.remote.text, port: remotePort };
     this.hash = hash;
+  }
+
+  /** Ends it at once. Of a connection that was over already, what nobody has read is thrown away. */
+  cut(error: TcpError): void {
+    const { connection } = this;
+    if (connection === undefined) return;
+    connection.abort(error);
+    if (connection.unread === 0) return;
+    this.isCut = true;
+    while (connection.read() !== undefined);
+    this.handlers?.closed?.(error);
   }
 
   transmit(segment: OutgoingSegment): void {

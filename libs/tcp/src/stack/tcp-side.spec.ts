@@ -324,6 +324,21 @@ describe('cutting a peer off', () => {
     expect(host.stack.counters()).toMatchObject({ connections: 1, peers: 1, memoryBytes: 0 });
   });
 
+  it('takes away what came before an orderly end and was not read, and does not call it orderly', () => {
+    const host = accepted();
+    host.say({ flags: ACK | FIN, seq: 1001, ack: host.ourNext, text: 'unread' });
+    host.connection.end();
+    host.stack.endOfTurn();
+    host.say({ flags: ACK, seq: 1008, ack: host.ourNext + 1 });
+    expect(host.connection.state).toBe('closed');
+    expect(host.stack.counters()).toMatchObject({ connections: 0, peers: 1, memoryBytes: 6 });
+    host.stack.cutPeer(them.v4);
+    host.stack.endOfTurn();
+    expect(host.connection.read()).toBeUndefined();
+    expect(host.closed.map((error) => error?.reason)).toEqual(['peer_gone']);
+    expect(host.stack.counters()).toMatchObject(none);
+  });
+
   it('ends, though an application connects anew each time', () => {
     const { stack } = lonelyHost();
     let attempts = 0;

@@ -105,6 +105,7 @@ export class TcpSide {
     if (chosen === undefined) throw noPortLeft();
     const flow = this.registry.open(localIndex, remote, chosen, port, false);
     const connection = TcpConnection.connect({ ...this.#optionsOf(flow), handlers });
+    flow.handlers = handlers;
     this.#begin(flow, connection);
     counters.connectionsOpened += 1;
     return connection;
@@ -191,6 +192,7 @@ export class TcpSide {
     const handlers = isOpen ? listening.accept(connection) : undefined;
     if (handlers === undefined) this.#o.counters.drops.tcp_not_accepted += 1;
     else this.#o.counters.connectionsAccepted += 1;
+    flow.handlers = handlers;
     return handlers;
   }
 
