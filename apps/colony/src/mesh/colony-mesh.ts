@@ -9,7 +9,7 @@ import { colonyHost } from './address-plan.js';
 import type { AddressPlan } from './address-plan.js';
 import { openDirectCertificate, openMeshKeyPair } from './colony-keys.js';
 import type { MeshKeyPair } from './colony-keys.js';
-import type { PeerEndpoints } from './peer-endpoints.js';
+import type { MemberPlaces } from './member-places.js';
 
 /** Fits every path we know, the relay over TCP included (RFC 8200: 1280 is what IPv6 guarantees). */
 const meshMtu = 1_280;
@@ -31,7 +31,7 @@ export interface ColonyMeshOptions {
   onRefused: NonNullable<DirectMeshOptions['onRefused']>;
   onEvent(event: MeshEvent): void;
   /** Where a member was last; a restarted colony calls it there instead of waiting for it. */
-  endpoints?: PeerEndpoints;
+  places?: MemberPlaces;
 }
 
 /** A lease or a permanent agent, as the mesh sees it. */
@@ -63,14 +63,14 @@ export class ColonyMesh implements AsyncDisposable {
   readonly plan: AddressPlan;
   private readonly publicKey: Uint8Array;
   private readonly driver: Driver;
-  private readonly endpoints: PeerEndpoints | undefined;
+  private readonly places: MemberPlaces | undefined;
 
-  private constructor(driver: Driver, publicKey: Uint8Array, { plan, endpoints }: ColonyMeshOptions) {
+  private constructor(driver: Driver, publicKey: Uint8Array, { plan, places }: ColonyMeshOptions) {
     this.mesh = driver.mesh;
     this.driver = driver;
     this.publicKey = publicKey;
     this.plan = plan;
-    this.endpoints = endpoints;
+    this.places = places;
   }
 
   static async open(options: ColonyMeshOptions): Promise<ColonyMesh> {
@@ -114,7 +114,7 @@ export class ColonyMesh implements AsyncDisposable {
   /** Its streams are cut before this returns. */
   remove(keyId: KeyId): void {
     this.mesh.removePeer(keyId);
-    this.endpoints?.forget(keyId);
+    this.places?.forget(keyId);
   }
 
   settingsFor(host: number): colonyV1.MeshSettings {
@@ -183,7 +183,7 @@ async function openUserspace(options: ColonyMeshOptions, keyPair: MeshKeyPair): 
     userspace: mesh,
     port: mesh.udpPort,
     peerOf: ({ keyId }) => {
-      const endpoint = options.endpoints?.of(keyId);
+      const endpoint = options.places?.of(keyId);
       return { wireguard: endpoint === undefined ? {} : { endpoint } };
     },
     settings: {

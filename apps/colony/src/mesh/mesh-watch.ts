@@ -1,16 +1,16 @@
 import type { MeshEvent } from '@coral/mesh';
 import type { JsonLogger } from '../edge/json-logger.js';
 import type { MeshRefusals } from './mesh-refusals.js';
-import type { PeerEndpoints } from './peer-endpoints.js';
+import type { MemberPlaces } from './member-places.js';
 
 /** What the colony does about what happens on its mesh. */
 export class MeshWatch {
-  private readonly endpoints: PeerEndpoints;
+  private readonly places: MemberPlaces;
   private readonly refusals: MeshRefusals;
   private readonly logger: JsonLogger;
 
-  constructor(endpoints: PeerEndpoints, refusals: MeshRefusals, logger: JsonLogger) {
-    this.endpoints = endpoints;
+  constructor(places: MemberPlaces, refusals: MeshRefusals, logger: JsonLogger) {
+    this.places = places;
     this.refusals = refusals;
     this.logger = logger;
   }
@@ -19,11 +19,11 @@ export class MeshWatch {
     const { kind, peer: key_id } = event;
     switch (kind) {
       case 'handshake':
-        this.endpoints.seen(event.peer, event.endpoint);
+        this.places.seen(event.peer, event.endpoint);
         this.logger.say('debug', 'a member of the mesh shook hands', { key_id, endpoint: event.endpoint });
         break;
       case 'roamed':
-        this.endpoints.seen(event.peer, event.to);
+        this.places.seen(event.peer, event.to);
         this.logger.say('info', 'a member of the mesh moved', { key_id, from: event.from, to: event.to });
         break;
       case 'key_shared':

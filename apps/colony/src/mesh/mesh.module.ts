@@ -2,7 +2,6 @@ import { join } from 'node:path';
 import { Global, Module } from '@nestjs/common';
 import { AuditLog } from '@coral/audit';
 import type { Clock } from '@coral/model';
-import { ControlDb } from '../control/control-db.js';
 import type { ColonyConfig } from '../colony.config.js';
 import { BindPort } from '../edge/bind-port.js';
 import { COLONY_CLOCK, COLONY_CONFIG } from '../edge/foundation.module.js';
@@ -12,22 +11,14 @@ import { AddressPlan } from './address-plan.js';
 import { ColonyMesh } from './colony-mesh.js';
 import { MeshRefusals } from './mesh-refusals.js';
 import { MeshWatch } from './mesh-watch.js';
-import { PeerEndpoints } from './peer-endpoints.js';
+import { MemberPlaces } from './member-places.js';
 
 @Global()
 @Module({
   providers: [
     {
-      provide: PeerEndpoints,
-      inject: [ControlDb, JsonLogger, Lifetime],
-      useFactory: (db: ControlDb, logger: JsonLogger, lifetime: Lifetime) =>
-        lifetime.own(
-          new PeerEndpoints(db, (thrown) => logger.failure('places on the mesh could not be saved', thrown)),
-        ),
-    },
-    {
       provide: ColonyMesh,
-      inject: [COLONY_CONFIG, COLONY_CLOCK, AuditLog, JsonLogger, Lifetime, BindPort, PeerEndpoints],
+      inject: [COLONY_CONFIG, COLONY_CLOCK, AuditLog, JsonLogger, Lifetime, BindPort, MemberPlaces],
       useFactory: async (
         config: ColonyConfig,
         clock: Clock,
@@ -35,10 +26,10 @@ import { PeerEndpoints } from './peer-endpoints.js';
         logger: JsonLogger,
         lifetime: Lifetime,
         ports: BindPort,
-        endpoints: PeerEndpoints,
+        places: MemberPlaces,
       ) => {
         const refusals = new MeshRefusals(audit, logger);
-        const watch = new MeshWatch(endpoints, refusals, logger);
+        const watch = new MeshWatch(places, refusals, logger);
         const mesh = await ports.bind('mesh.listen', config.mesh.listen, (listen) =>
           ColonyMesh.open({
             driver: config.mesh.driver,
@@ -50,7 +41,7 @@ import { PeerEndpoints } from './peer-endpoints.js';
             clock,
             onRefused: (info) => refusals.report(info),
             onEvent: watch.onEvent,
-            endpoints,
+            places,
           }),
         );
         return lifetime.own(mesh);

@@ -1,23 +1,20 @@
 import type { KeyId } from '@coral/model';
-import type { ControlDb } from '../control/control-db.js';
+import { MemberPlaces, type UdpPlace } from '../mesh/member-places.js';
+import type { ControlDb } from './control-db.js';
 
 /** How long a new place may be in memory only, so that many are one write: forgetting one costs its member a quarter of a minute. */
 export const saveEndpointsAfterMs = 50;
 
-export interface UdpEndpoint {
-  host: string;
-  port: number;
-}
-
-/** Where members of the mesh were last, over restarts. Members on the relay have no place that could be called. */
-export class PeerEndpoints implements Disposable {
+/** {@link MemberPlaces} in the control store. */
+export class PeerEndpoints extends MemberPlaces implements Disposable {
   private readonly db: ControlDb;
-  private readonly known = new Map<KeyId, UdpEndpoint>();
-  private unsaved = new Map<KeyId, UdpEndpoint | undefined>();
+  private readonly known = new Map<KeyId, UdpPlace>();
+  private unsaved = new Map<KeyId, UdpPlace | undefined>();
   private timer: NodeJS.Timeout | undefined;
   private readonly onError: (thrown: unknown) => void;
 
   constructor(db: ControlDb, onError: (thrown: unknown) => void) {
+    super();
     this.db = db;
     for (const row of db.sql.prepare('SELECT key_id, host, port FROM mesh_endpoints').all()) {
       this.known.set(row['key_id'] as KeyId, { host: String(row['host']), port: Number(row['port']) });
@@ -25,11 +22,10 @@ export class PeerEndpoints implements Disposable {
     this.onError = onError;
   }
 
-  of(keyId: KeyId): UdpEndpoint | undefined {
+  of(keyId: KeyId): UdpPlace | undefined {
     return this.known.get(keyId);
   }
 
-  /** `endpoint` as mesh events have it: `203.0.113.7:41820`, `[2001:db8::7]:41820` or `ws:<id>`. */
   seen(keyId: KeyId, endpoint: string | undefined): void {
     const found = /^(?:\[([0-9a-f:.]+)\]|([0-9.]+)):(\d{1,5})$/i.exec(endpoint ?? '');
     const host = found?.[1] ?? found?.[2];
@@ -45,17 +41,12 @@ export class PeerEndpoints implements Disposable {
     if (this.known.delete(keyId)) this.note(keyId, undefined);
   }
 
-  /** Forgets everybody that is not on the mesh any more: what ended while the colony was down. */
-  keepOnly(members: ReadonlySet<KeyId>): void {
-    for (const keyId of this.known.keys()) if (!members.has(keyId)) this.forget(keyId);
-  }
-
   [Symbol.dispose](): void {
     clearTimeout(this.timer);
     this.save();
   }
 
-  private note(keyId: KeyId, at: UdpEndpoint | undefined): void {
+  private note(keyId: KeyId, at: UdpPlace | undefined): void {
     this.unsaved.set(keyId, at);
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
