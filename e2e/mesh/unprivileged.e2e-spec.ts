@@ -28,7 +28,7 @@ describeInterop('the mesh without privileges', () => {
     async (family) => {
       const inner = { v4: '10.78.200.1', v6: 'fd78::c801' }[family];
       const bytes = 5_000_000;
-      const child = spawnUnprivileged(program.file, [stage.namespace.here[family], inner]);
+      const child = spawnUnprivileged(program, [stage.namespace.here[family], inner]);
       const errors = text(child.stderr);
       const lines = createInterface({ input: child.stdout });
       const nextLine = async (): Promise<string> => {

@@ -1,12 +1,16 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, constants, copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rolldown } from 'rolldown';
 
-/** A program with all it imports in one file, which anybody may read: to be run by a plain Node, gone when disposed. */
+/**
+ * A program with all it imports in one file, and a Node to run it: in a folder that anybody may read, as a home directory may
+ * not be. Gone when disposed.
+ */
 export interface Bundle {
   file: string;
+  node: string;
   [Symbol.dispose](): void;
 }
 
@@ -22,5 +26,8 @@ export async function bundle(program: string): Promise<Bundle> {
   const file = join(folder, 'program.js');
   await build.write({ file, format: 'esm' });
   await build.close();
-  return { file, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+  const node = join(folder, 'node');
+  copyFileSync(process.execPath, node, constants.COPYFILE_FICLONE);
+  chmodSync(node, 0o755);
+  return { file, node, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
 }

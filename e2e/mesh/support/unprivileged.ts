@@ -1,5 +1,6 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
+import { dirname } from 'node:path';
+import type { Bundle } from './bundle.js';
 
 /** nobody, in every image. */
 export const nobody = 65_534;
@@ -13,19 +14,20 @@ const readOnlyEverywhere = [
   'exec "$@"',
 ].join('\n');
 
-const repository = fileURLToPath(new URL('../../..', import.meta.url));
-
 /**
- * Starts Node with a script as uid 65534 with no capability, none it could gain (empty bounding set, no-new-privs) and every file
+ * Starts a program as uid 65534 with no capability, none it could gain (empty bounding set, no-new-privs) and every file
  * system read-only: what a hardened pod or a laptop's ordinary user may do, and less. Needs root to give that up.
  */
-export function spawnUnprivileged(script: string, args: readonly string[] = []): ChildProcessWithoutNullStreams {
+export function spawnUnprivileged(
+  { file, node }: Pick<Bundle, 'file' | 'node'>,
+  args: readonly string[] = [],
+): ChildProcessWithoutNullStreams {
   const identity = ['--reuid', String(nobody), '--regid', String(nobody), '--clear-groups'];
   const nothing = ['--inh-caps=-all', '--ambient-caps=-all', '--bounding-set=-all', '--no-new-privs'];
   const giveUp = ['setpriv', ...identity, ...nothing, '--pdeathsig', 'KILL', '--'];
-  const command = [...giveUp, process.execPath, '--no-warnings', script, ...args];
+  const command = [...giveUp, node, '--no-warnings', file, ...args];
   return spawn('unshare', ['--mount', '--', 'sh', '-c', readOnlyEverywhere, 'sh', ...command], {
-    cwd: repository,
+    cwd: dirname(file),
     env: { PATH: process.env.PATH, HOME: '/nonexistent' },
   });
 }
