@@ -39,6 +39,8 @@ export async function openColony(folder: string, program: string, node: string[]
     listen: '127.0.0.1:0',
     ops_listen: '127.0.0.1:0',
     policy_file: join(folder, 'policy.yaml'),
+    // As the bare server's: what a call costs is asked here, not what carries it.
+    mesh: { driver: 'direct' },
     mcp_server: { public: true },
     ephemeral_agents: { default_ttl: `${leaseSeconds}s` },
   };
