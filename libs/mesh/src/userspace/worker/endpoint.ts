@@ -29,7 +29,7 @@ const leaseCheckMs = 500;
 /** Streams that were closed in order may take this long to deliver the rest when the mesh closes. */
 export const lingerMs = 1_000;
 /** A stream whose far end has been silent for so long, though it was asked, is over: data unacknowledged, or a waiting reader. */
-export const silenceMs = 20_000;
+export const silenceMs = 10_000;
 /** Denied forwards are reported this often. */
 const denialsEveryMs = 1_000;
 

@@ -9,8 +9,11 @@ import {
 } from '../protocol.js';
 import type { WorkerPeer } from './worker-peers.js';
 
-/** Twenty seconds of silence and it is gone: an answer that will never come is not waited for until a deadline. */
-const keepAlive = { idleMs: 10_000, intervalMs: 2_000, probes: 5 };
+/**
+ * Some ten seconds of silence and it is gone: an answer that will never come is not waited for until a deadline, and whoever
+ * tries again within a quarter of a minute (libs/mcp-client) has time left to do so.
+ */
+const keepAlive = { idleMs: 4_000, intervalMs: 1_500, probes: 4 };
 /** What a far end may still write to a socket that is closed, before it is cut off. */
 export const maxDiscardedBytes = 16 * 1024 * 1024;
 
