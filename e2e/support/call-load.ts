@@ -35,9 +35,7 @@ export class CallLoad {
     const lease = undo.use(await person.lease(900));
     const channel = await openMeshChannel(lease.mesh, lease.colonyAddress, 9_000);
     undo.defer(() => channel.close());
-    // One call may meet several deaths in a row, and each costs a start of the colony and a handshake.
-    const policy = { retryWindowMs: 90_000, deadlineMs: 120_000 };
-    const mcp = await connectMcp({ channel, token: lease.answer.accessToken, policy });
+    const mcp = await connectMcp({ channel, token: lease.answer.accessToken });
     undo.defer(() => mcp.close());
     return new CallLoad(person, lease, mcp, undo.move());
   }
